@@ -1,1 +1,56 @@
-//! Placeholder.
+//! Types that cross the boundary between `holdpointd` and its eBPF programs.
+//!
+//! Owns memory layout and nothing else: every type is `repr(C)` with explicit
+//! padding and a size assert, and no Rust enum or bool crosses the boundary
+//! (a raw integer does, and user space checks it with `TryFrom`). Whoever
+//! changes a type that lives in a pinned map changes [`ABI`] too: a daemon must
+//! never read another version's maps.
+#![cfg_attr(not(feature = "user"), no_std)]
+
+mod event;
+mod label;
+mod offsets;
+mod operation;
+mod pending;
+mod siphash;
+
+pub use event::{Cause, Event, EventKind, UnknownValue};
+pub use label::{Admitted, LABEL_CUT, LABEL_HELD, Label};
+pub use offsets::Offsets;
+pub use operation::{FileId, OperationKey, OperationKind, Peer, TaskKey};
+pub use pending::{
+    Answer, ArgumentsMac, CachedVerdict, Control, PATH_CAPACITY, PENDING_COMPAT, Pending,
+    Session, SessionName, Ticket, VerdictKey,
+};
+pub use siphash::SipHash;
+
+/// Version of everything that lives in pinned maps. Part of their path.
+pub const ABI: u32 = 1;
+
+/// Operations that can be held at once on a host. A full map denies.
+pub const PENDING_CAPACITY: usize = 16_384;
+
+/// Sessions that can run at once on a host.
+pub const SESSION_CAPACITY: usize = 1_024;
+
+/// Verdicts the kernel remembers. A full cache forgets the least recently used.
+pub const CACHE_CAPACITY: usize = 16_384;
+
+/// Names of the maps that outlive the daemon, as pinned.
+pub const PINNED_MAPS: [&str; 8] = [
+    "LABELS", "PENDING", "TICKETS", "VERDICTS", "SESSIONS", "CONTROL", "EVENTS", "LOST",
+];
+
+/// Marks a type as plain bytes for aya, on the user side only.
+macro_rules! plain {
+    ($($name:ty),+ $(,)?) => {
+        $(
+            #[cfg(feature = "user")]
+            #[expect(unsafe_code, reason = "map values are bytes to the kernel")]
+            // SAFETY: repr(C), only integers and arrays of integers, no implicit
+            // padding (asserted by size beside the type), any bit pattern valid.
+            unsafe impl aya::Pod for $name {}
+        )+
+    };
+}
+pub(crate) use plain;

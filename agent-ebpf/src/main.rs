@@ -1,2 +1,31 @@
-//! Placeholder.
-fn main() {}
+//! The gate: what happens in the kernel when a tracked task attempts an
+//! operation.
+//!
+//! Thin entry points in [`exec`], [`connect`], [`tracking`] and [`finish`]; the
+//! decision in one place, [`judge`]. No program here may let a tracked task pass
+//! because something could not be read, stored or sent: every such failure is a
+//! refusal. Untracked tasks pay one task-storage lookup and nothing else.
+#![no_std]
+#![no_main]
+#![expect(
+    unsafe_code,
+    reason = "eBPF programs read kernel memory through helpers"
+)]
+
+mod connect;
+mod exec;
+mod finish;
+mod judge;
+mod kernel;
+mod maps;
+mod tracking;
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// GPL-only helpers (task storage, signals) are lent to GPL-compatible programs.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,43 @@
+//! Where the running kernel keeps the fields the gate reads, in bytes from the
+//! start of each structure. Filled from the kernel's own BTF at start-up; zeros
+//! in the object file, so a program that was loaded without them reads nonsense
+//! and the canary fails.
+
+use crate::plain;
+
+/// One entry a field; names as in the kernel.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(missing_docs, reason = "each is the offset of the kernel field of that name")]
+pub struct Offsets {
+    pub bprm_file: u32,
+    pub bprm_p: u32,
+    pub bprm_exec: u32,
+    pub file_path: u32,
+    pub file_inode: u32,
+    pub inode_number: u32,
+    pub inode_sb: u32,
+    pub inode_generation: u32,
+    pub inode_size: u32,
+    pub inode_ctime_sec: u32,
+    pub inode_ctime_nsec: u32,
+    pub sb_dev: u32,
+    pub task_start_boottime: u32,
+    pub task_flags: u32,
+    pub task_thread_info_status: u32,
+    pub socket_sk: u32,
+    pub sock_type: u32,
+    pub sock_protocol: u32,
+    pub sock_net: u32,
+    pub net_inum: u32,
+    pub regs_orig_ax: u32,
+    pub regs_bx: u32,
+    pub regs_cx: u32,
+    pub regs_dx: u32,
+    pub regs_si: u32,
+    pub regs_r10: u32,
+}
+
+const _: () = assert!(size_of::<Offsets>() == 26 * 4);
+
+plain!(Offsets);

@@ -1,0 +1,196 @@
+//! What a task attempts, small enough to compare on every judgement.
+
+use crate::{event::UnknownValue, plain};
+
+/// One thread, unambiguous for one boot: thread ids are reused, start times are not.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct TaskKey {
+    /// Thread id in the initial pid namespace.
+    pub tid: u32,
+    /// Thread group id (what user space calls pid).
+    pub tgid: u32,
+    /// `task_struct.start_boottime`: nanoseconds since boot.
+    pub start_ns: u64,
+}
+
+/// A file independent of its names. Read afresh at every judgement, so a file
+/// that was replaced or written while its exec was held is another file.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct FileId {
+    /// `inode.i_ino`.
+    pub inode: u64,
+    /// `inode.i_size`, bytes.
+    pub size: u64,
+    /// Change time, seconds since the epoch.
+    pub ctime_sec: i64,
+    /// Change time, nanoseconds within the second.
+    pub ctime_nsec: u32,
+    /// `inode.i_generation`: differs when a number is used again.
+    pub generation: u32,
+    /// `super_block.s_dev`: major << 20 | minor.
+    pub device: u32,
+    /// Zero.
+    pub _pad: u32,
+}
+
+/// Where a connect goes, in canonical form: IPv4-mapped IPv6 is IPv4, the
+/// unspecified address is loopback, as the kernel would route it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct Peer {
+    /// Network order; IPv4 in the first four bytes, the rest zero.
+    pub address: [u8; 16],
+    /// Host order.
+    pub port: u16,
+    /// `AF_INET` (2) or `AF_INET6` (10).
+    pub family: u16,
+    /// `sock.sk_protocol`.
+    pub protocol: u16,
+    /// `sock.sk_type`.
+    pub socket_type: u16,
+    /// Inode number of the network namespace of the socket.
+    pub netns: u32,
+    /// Interface of a link-local address, otherwise zero.
+    pub scope_id: u32,
+    /// Zero: brings the type to the size of [`FileId`].
+    pub _pad: u64,
+}
+
+/// The kinds of operations the gate judges.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum OperationKind {
+    /// execve, execveat; the subject is a [`FileId`].
+    Exec = 1,
+    /// connect; the subject is a [`Peer`].
+    Connect = 2,
+}
+
+impl TryFrom<u32> for OperationKind {
+    type Error = UnknownValue;
+
+    fn try_from(value: u32) -> Result<Self, UnknownValue> {
+        match value {
+            1 => Ok(Self::Exec),
+            2 => Ok(Self::Connect),
+            _ => Err(UnknownValue {
+                what: "operation kind",
+                value,
+            }),
+        }
+    }
+}
+
+/// One exact operation: its kind and its subject, as words.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct OperationKey {
+    /// [`OperationKind`].
+    pub kind: u32,
+    /// Zero.
+    pub _pad: u32,
+    /// The bytes of a [`FileId`] or a [`Peer`].
+    pub subject: [u64; 5],
+}
+
+const _: () = assert!(size_of::<TaskKey>() == 16);
+const _: () = assert!(size_of::<FileId>() == 40);
+const _: () = assert!(size_of::<Peer>() == 40);
+const _: () = assert!(size_of::<OperationKey>() == 48);
+
+plain!(TaskKey, FileId, Peer, OperationKey);
+
+impl OperationKey {
+    /// The execution of `file`.
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "two plain types of the same size")]
+    pub fn exec(file: FileId) -> Self {
+        Self {
+            kind: OperationKind::Exec as u32,
+            _pad: 0,
+            // SAFETY: both are 40 bytes of integers without padding.
+            subject: unsafe { core::mem::transmute::<FileId, [u64; 5]>(file) },
+        }
+    }
+
+    /// A connection to `peer`.
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "two plain types of the same size")]
+    pub fn connect(peer: Peer) -> Self {
+        Self {
+            kind: OperationKind::Connect as u32,
+            _pad: 0,
+            // SAFETY: both are 40 bytes of integers without padding.
+            subject: unsafe { core::mem::transmute::<Peer, [u64; 5]>(peer) },
+        }
+    }
+
+    /// The file of an exec, none for another kind.
+    #[expect(unsafe_code, reason = "two plain types of the same size")]
+    pub fn file(&self) -> Option<FileId> {
+        (self.kind == OperationKind::Exec as u32)
+            // SAFETY: both are 40 bytes of integers, any bit pattern is valid.
+            .then(|| unsafe { core::mem::transmute::<[u64; 5], FileId>(self.subject) })
+    }
+
+    /// The peer of a connect, none for another kind.
+    #[expect(unsafe_code, reason = "two plain types of the same size")]
+    pub fn peer(&self) -> Option<Peer> {
+        (self.kind == OperationKind::Connect as u32)
+            // SAFETY: both are 40 bytes of integers, any bit pattern is valid.
+            .then(|| unsafe { core::mem::transmute::<[u64; 5], Peer>(self.subject) })
+    }
+
+    /// Equality without a call to `memcmp`, which eBPF does not have.
+    #[inline(always)]
+    pub fn same(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && self.subject[0] == other.subject[0]
+            && self.subject[1] == other.subject[1]
+            && self.subject[2] == other.subject[2]
+            && self.subject[3] == other.subject[3]
+            && self.subject[4] == other.subject[4]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_gives_back_what_it_was_made_of() {
+        let file = FileId {
+            inode: 7,
+            size: 9,
+            ctime_sec: -1,
+            ctime_nsec: 3,
+            generation: 4,
+            device: 5,
+            _pad: 0,
+        };
+        let key = OperationKey::exec(file);
+        assert_eq!(key.file(), Some(file));
+        assert_eq!(key.peer(), None);
+        let peer = Peer {
+            address: [1; 16],
+            port: 443,
+            family: 10,
+            ..Peer::default()
+        };
+        assert_eq!(OperationKey::connect(peer).peer(), Some(peer));
+    }
+
+    #[test]
+    fn every_word_of_the_subject_counts() {
+        let base = OperationKey::exec(FileId::default());
+        for word in 0..5 {
+            let mut other = base;
+            other.subject[word] = 1;
+            assert!(!base.same(&other), "word {word}");
+        }
+        assert!(!base.same(&OperationKey::connect(Peer::default())));
+        assert!(base.same(&base));
+    }
+}

@@ -1,0 +1,41 @@
+//! exec: judged before the point of no return, its arguments compared after it.
+
+use aya_ebpf::{
+    helpers::generated::bpf_get_current_task_btf, macros::lsm, programs::LsmContext,
+};
+use holdpoint_agent_common::{Cause, OperationKey};
+
+use crate::{
+    judge::{Caller, REFUSED, judge},
+    kernel::{file_id, offset},
+    maps::LABELS,
+};
+
+/// Judges the file that is about to be executed. Called once for a script and
+/// once more for its interpreter.
+///
+/// Hook since 5.7; works as described on 6.1 and later.
+#[lsm(hook = "bprm_check_security")]
+pub fn gate_exec(ctx: LsmContext) -> i32 {
+    // SAFETY: no arguments.
+    let task = unsafe { bpf_get_current_task_btf() };
+    // SAFETY: `task` is the current task.
+    let label = unsafe { LABELS.get(task) };
+    if label.is_null() {
+        return 0;
+    }
+    // SAFETY: not null; only the task itself uses its label.
+    let Some(mut caller) = Caller::new(task, unsafe { &mut *label }) else {
+        return REFUSED;
+    };
+    let bprm: *const u8 = ctx.arg(0);
+    // SAFETY: a pointer field of a structure the verifier knows, read directly
+    // so that it knows the result as a file too.
+    let file = unsafe { *bprm.add(offset!(bprm_file)).cast::<*mut u8>() };
+    let Ok(id) = file_id(file) else {
+        return caller.refuse(&OperationKey::default(), Cause::Unreadable, 0);
+    };
+    // SAFETY: the address of the path inside the file; not read here.
+    let path = unsafe { file.add(offset!(file_path)) };
+    judge(&mut caller, &OperationKey::exec(id), path)
+}

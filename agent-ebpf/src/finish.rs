@@ -1,0 +1,96 @@
+//! The end of a system call: whatever was admitted or left unanswered ends with
+//! it, so that no answer serves a later call (invariant I3).
+//!
+//! Attached to the entry points of the calls that can be held and to nothing
+//! else: a hook on every system call would slow down the whole host.
+
+use aya_ebpf::{
+    helpers::generated::bpf_get_current_task_btf, macros::fexit, programs::FExitContext,
+};
+use holdpoint_agent_common::{EventKind, LABEL_HELD, OperationKey};
+
+use crate::{
+    judge::RESTART,
+    kernel::{now_ns, task_key},
+    maps::{LABELS, PENDING, TICKETS, emit},
+};
+
+/// `ERESTARTSYS`, `ERESTARTNOHAND`, `ERESTART_RESTARTBLOCK`: a signal interrupted
+/// the call, which may start again.
+const INTERRUPTED: [i64; 3] = [-512, -514, -516];
+
+/// How long an interrupted call has to start again as the same one.
+const RESTART_NS: u64 = 10_000_000_000;
+
+macro_rules! ends {
+    ($($program:ident => $function:literal),+ $(,)?) => {
+        $(
+            #[doc = concat!("End of `", $function, "`.")]
+            #[fexit(function = $function)]
+            pub fn $program(ctx: FExitContext) -> i32 {
+                // The entry points take the registers; their result comes second.
+                finish(ctx.arg::<i64>(1))
+            }
+        )+
+    };
+}
+
+ends! {
+    end_execve => "__x64_sys_execve",
+    end_execveat => "__x64_sys_execveat",
+    end_connect => "__x64_sys_connect",
+    end_compat_execve => "__ia32_compat_sys_execve",
+    end_compat_execveat => "__ia32_compat_sys_execveat",
+    end_compat_connect => "__ia32_sys_connect",
+    end_compat_socketcall => "__ia32_compat_sys_socketcall",
+}
+
+#[inline(always)]
+fn finish(result: i64) -> i32 {
+    // SAFETY: no arguments.
+    let task = unsafe { bpf_get_current_task_btf() };
+    // SAFETY: `task` is the current task.
+    let label = unsafe { LABELS.get(task) };
+    if label.is_null() || result == i64::from(RESTART) {
+        return 0;
+    }
+    // SAFETY: not null; only the task itself uses its label.
+    let label = unsafe { &mut *label };
+    let interrupted =
+        result == INTERRUPTED[0] || result == INTERRUPTED[1] || result == INTERRUPTED[2];
+    let now = now_ns();
+    let [first, second] = &mut label.admitted;
+    for slot in [first, second] {
+        if interrupted {
+            slot.until_ns = slot.until_ns.min(now + RESTART_NS);
+        } else {
+            slot.operation.kind = 0;
+            slot.until_ns = 0;
+        }
+    }
+    if !interrupted {
+        label.arguments.present = 0;
+    }
+    if label.flags & LABEL_HELD == 0 {
+        return 0;
+    }
+    label.flags &= !LABEL_HELD;
+    let Ok(key) = task_key(task) else {
+        return 0;
+    };
+    let _ = TICKETS.remove(key);
+    // SAFETY: only this thread's own hook changes its record.
+    let held_ns = unsafe { PENDING.get(key) }.map_or(0, |pending| pending.held_ns);
+    if PENDING.remove(key).is_ok() {
+        emit(
+            EventKind::Abandoned,
+            None,
+            &key,
+            label.session,
+            now,
+            held_ns,
+            &OperationKey::default(),
+        );
+    }
+    0
+}

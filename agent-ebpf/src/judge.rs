@@ -1,0 +1,308 @@
+//! The decision. Everything that may let a tracked task's operation pass is in
+//! [`judge`]; everything else refuses or holds.
+//!
+//! Order: a cut session is refused; an operation of this very system call that
+//! was already let through passes; a ticket for this exact operation and hold
+//! answers it; then the verdict cache; else it is held. A ticket that answers
+//! something else is thrown away.
+
+use aya_ebpf::{
+    bindings::task_struct,
+    helpers::{
+        bpf_get_current_uid_gid,
+        generated::{bpf_d_path, bpf_send_signal, bpf_task_pt_regs},
+    },
+};
+use holdpoint_agent_common::{
+    Answer, Cause, EventKind, LABEL_CUT, LABEL_HELD, Label, OperationKey, OperationKind,
+    PATH_CAPACITY, PENDING_COMPAT, Pending, TaskKey, VerdictKey,
+};
+
+use crate::{
+    kernel::{now_ns, offset, read, task_key},
+    maps::{CONTROL, PENDING, TICKETS, VERDICTS, emit},
+};
+
+/// `EPERM`: what a refused program sees.
+pub(crate) const REFUSED: i32 = -1;
+/// `ERESTARTNOINTR`: the system call starts again once the stop is over. Must
+/// only be returned with a signal pending, or user space sees it (invariant I2).
+pub(crate) const RESTART: i32 = -513;
+
+const SIGKILL: u32 = 9;
+const SIGSTOP: u32 = 19;
+
+/// `PF_EXITING | PF_IO_WORKER | PF_USER_WORKER | PF_KTHREAD`: tasks that do not
+/// return to user space the ordinary way, so that no call can be restarted.
+const UNRESTARTABLE_TASK: u32 = 0x4 | 0x10 | 0x4000 | 0x0020_0000;
+/// `TS_COMPAT`: the call came through the 32-bit entry.
+const TS_COMPAT: u32 = 2;
+
+/// How long an admitted operation stays admitted if the end of its call is missed.
+const ADMITTED_NS: u64 = 60_000_000_000;
+
+/// The tracked task that calls, with its label.
+pub(crate) struct Caller<'a> {
+    pub(crate) task: *mut task_struct,
+    pub(crate) key: TaskKey,
+    pub(crate) label: &'a mut Label,
+}
+
+impl<'a> Caller<'a> {
+    /// Names the calling task; `None` if the kernel's record of it is unreadable.
+    #[inline(always)]
+    pub(crate) fn new(task: *mut task_struct, label: &'a mut Label) -> Option<Self> {
+        Some(Self {
+            task,
+            key: task_key(task).ok()?,
+            label,
+        })
+    }
+
+    /// Refuses `operation` and tells the daemon why.
+    #[inline(always)]
+    pub(crate) fn refuse(&self, operation: &OperationKey, cause: Cause, held_ns: u64) -> i32 {
+        emit(
+            EventKind::Refused,
+            Some(cause),
+            &self.key,
+            self.label.session,
+            now_ns(),
+            held_ns,
+            operation,
+        );
+        REFUSED
+    }
+}
+
+/// Judges one operation of a tracked task: 0, [`REFUSED`] or [`RESTART`].
+/// `path` is the executable's `struct path` for an exec, else null.
+#[inline(always)]
+pub(crate) fn judge(caller: &mut Caller<'_>, operation: &OperationKey, path: *mut u8) -> i32 {
+    let now = now_ns();
+    if caller.label.flags & LABEL_CUT != 0 {
+        return caller.refuse(operation, Cause::Cut, 0);
+    }
+    if admitted(caller.label, operation, now) {
+        return 0;
+    }
+    if let Some(result) = answered(caller, operation, now) {
+        return result;
+    }
+    match cached(caller, operation) {
+        Some(Answer::Release) => 0,
+        Some(Answer::Refuse | Answer::Kill) => caller.refuse(operation, Cause::Cached, 0),
+        None => hold(caller, operation, path, now),
+    }
+}
+
+#[inline(always)]
+fn admitted(label: &mut Label, operation: &OperationKey, now: u64) -> bool {
+    let [first, second] = &mut label.admitted;
+    for slot in [first, second] {
+        if slot.operation.same(operation) && now < slot.until_ns {
+            slot.until_ns = now + ADMITTED_NS;
+            return true;
+        }
+    }
+    false
+}
+
+/// The ticket's answer, if there is one for this hold of this operation.
+#[inline(always)]
+fn answered(caller: &mut Caller<'_>, operation: &OperationKey, now: u64) -> Option<i32> {
+    // SAFETY: a ticket is written whole by the daemon and read by its task alone.
+    let ticket = unsafe { TICKETS.get(caller.key) }?;
+    let held_ns = ticket.held_ns;
+    let answer = ticket.answer;
+    let arguments = ticket.arguments;
+    // SAFETY: only this thread's own hook changes its record.
+    let waits = unsafe { PENDING.get(caller.key) }
+        .is_some_and(|pending| pending.held_ns == held_ns && pending.operation.same(operation));
+    let fits = waits && ticket.operation.same(operation) && now < ticket.until_ns;
+    let _ = TICKETS.remove(caller.key);
+    if !fits {
+        return None;
+    }
+    let _ = PENDING.remove(caller.key);
+    caller.label.flags &= !LABEL_HELD;
+    if answer == Answer::Release as u32 {
+        let [first, second] = &mut caller.label.admitted;
+        let slot = if first.operation.kind == 0 { first } else { second };
+        slot.operation = *operation;
+        slot.until_ns = now + ADMITTED_NS;
+        if operation.kind == OperationKind::Exec as u32 {
+            caller.label.arguments = arguments;
+        }
+        emit(
+            EventKind::Released,
+            None,
+            &caller.key,
+            caller.label.session,
+            now,
+            held_ns,
+            operation,
+        );
+        return Some(0);
+    }
+    if answer == Answer::Kill as u32 {
+        // SAFETY: no pointers. Should it fail, the refusal below stands alone.
+        unsafe { bpf_send_signal(SIGKILL) };
+    }
+    Some(caller.refuse(operation, Cause::Ticket, held_ns))
+}
+
+#[inline(always)]
+fn cached(caller: &Caller<'_>, operation: &OperationKey) -> Option<Answer> {
+    let epoch = CONTROL.get(0)?.epoch;
+    let key = VerdictKey {
+        session: caller.label.session,
+        epoch,
+        operation: *operation,
+    };
+    // SAFETY: verdicts are written whole by the daemon.
+    let answer = unsafe { VERDICTS.get(key) }?.answer;
+    if answer == Answer::Release as u32 {
+        Some(Answer::Release)
+    } else {
+        Some(Answer::Refuse)
+    }
+}
+
+/// Stops the task before the operation. The operation is written down before the
+/// task is stopped, so whatever is stopped can be found.
+#[inline(always)]
+fn hold(caller: &mut Caller<'_>, operation: &OperationKey, path: *mut u8, now: u64) -> i32 {
+    let call = match Call::of(caller.task, operation.kind) {
+        Ok(call) => call,
+        Err(cause) => return caller.refuse(operation, cause, 0),
+    };
+    let same = PENDING.get_ptr_mut(caller.key).is_some_and(|pending| {
+        // SAFETY: only this thread's own hook changes its record.
+        let pending = unsafe { &mut *pending };
+        let same = pending.held_ns != 0
+            && pending.operation.same(operation)
+            && pending.session == caller.label.session
+            && pending.argv == call.argv
+            && pending.envp == call.envp;
+        if same {
+            pending.evaluations += 1;
+        }
+        same
+    });
+    if !same && let Err(cause) = record(caller, operation, path, &call, now) {
+        let _ = PENDING.remove(caller.key);
+        return caller.refuse(operation, cause, 0);
+    }
+    // SAFETY: no pointers.
+    if unsafe { bpf_send_signal(SIGSTOP) } != 0 {
+        let _ = PENDING.remove(caller.key);
+        return caller.refuse(operation, Cause::NotStoppable, 0);
+    }
+    caller.label.flags |= LABEL_HELD;
+    // Whatever this call already got admitted (the script, when its interpreter
+    // is held) waits with it.
+    let [first, second] = &mut caller.label.admitted;
+    first.until_ns = u64::MAX;
+    second.until_ns = u64::MAX;
+    if !same {
+        emit(
+            EventKind::Held,
+            None,
+            &caller.key,
+            caller.label.session,
+            now,
+            now,
+            operation,
+        );
+    }
+    RESTART
+}
+
+/// Writes the operation into the pending map.
+#[inline(always)]
+fn record(
+    caller: &Caller<'_>,
+    operation: &OperationKey,
+    path: *mut u8,
+    call: &Call,
+    now: u64,
+) -> Result<(), Cause> {
+    static EMPTY: Pending = Pending::EMPTY;
+
+    PENDING
+        .insert(caller.key, &EMPTY, 0)
+        .map_err(|_| Cause::PendingFull)?;
+    let pending = PENDING
+        .get_ptr_mut(caller.key)
+        .ok_or(Cause::PendingFull)?;
+    // SAFETY: only this thread's own hook changes its record; the daemon waits
+    // for `held_ns`, which is written last.
+    let pending = unsafe { &mut *pending };
+    pending.operation = *operation;
+    pending.session = caller.label.session;
+    pending.argv = call.argv;
+    pending.envp = call.envp;
+    pending.flags = call.flags;
+    let uid_gid = bpf_get_current_uid_gid();
+    pending.uid = uid_gid as u32;
+    pending.gid = (uid_gid >> 32) as u32;
+    if !path.is_null() {
+        // SAFETY: `path` is a `struct path` the verifier knows; the buffer is
+        // as long as said.
+        let len = unsafe {
+            bpf_d_path(
+                path.cast(),
+                pending.path.as_mut_ptr().cast(),
+                PATH_CAPACITY as u32,
+            )
+        };
+        if len <= 0 {
+            return Err(Cause::PathTooLong);
+        }
+        pending.path_len = len as u32 - 1;
+    }
+    // SAFETY: a plain field. Volatile keeps it behind the others.
+    unsafe { core::ptr::write_volatile(&raw mut pending.held_ns, now) };
+    Ok(())
+}
+
+/// The system call under way, if it is one that can be stopped and started again.
+struct Call {
+    argv: u64,
+    envp: u64,
+    flags: u32,
+}
+
+impl Call {
+    #[inline(always)]
+    fn of(task: *mut task_struct, kind: u32) -> Result<Self, Cause> {
+        let unreadable = |_: i32| Cause::Unreadable;
+        let flags: u32 = read(task.cast(), offset!(task_flags)).map_err(unreadable)?;
+        if flags & UNRESTARTABLE_TASK != 0 {
+            return Err(Cause::NotRestartable);
+        }
+        let status: u32 = read(task.cast(), offset!(task_thread_info_status)).map_err(unreadable)?;
+        // SAFETY: `task` is the current task.
+        let regs = unsafe { bpf_task_pt_regs(task) } as *const u8;
+        let number: u64 = read(regs, offset!(regs_orig_ax)).map_err(unreadable)?;
+        let register = |offset: usize| read::<u64>(regs, offset).map_err(unreadable);
+        let exec = kind == OperationKind::Exec as u32;
+        let compat = status & TS_COMPAT != 0;
+        let (argv, envp) = match (compat, exec, number) {
+            // execve(path, argv, envp), execveat(fd, path, argv, envp, flags)
+            (false, true, 59) => (register(offset!(regs_si))?, register(offset!(regs_dx))?),
+            (false, true, 322) => (register(offset!(regs_dx))?, register(offset!(regs_r10))?),
+            (true, true, 11) => (register(offset!(regs_cx))?, register(offset!(regs_dx))?),
+            (true, true, 358) => (register(offset!(regs_dx))?, register(offset!(regs_si))?),
+            // connect; socketcall(SYS_CONNECT) for 32-bit programs
+            (false, false, 42) | (true, false, 362 | 102) => (0, 0),
+            _ => return Err(Cause::NotRestartable),
+        };
+        Ok(Self {
+            argv,
+            envp,
+            flags: if compat { PENDING_COMPAT } else { 0 },
+        })
+    }
+}
