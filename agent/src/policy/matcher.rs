@@ -1,0 +1,172 @@
+//! What a rule compares an attempt with.
+//!
+//! Owns the matching of paths, arguments and destinations. Must never treat text
+//! of a process as anything but bytes, and never read a verdict: which rule wins
+//! is not decided here.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use globset::{Candidate, GlobSet};
+use ipnet::IpNet;
+
+use super::Attempt;
+
+/// The `exec` or `connect` table of a rule. In both, an absent matcher matches
+/// everything.
+#[derive(Clone, Debug)]
+pub(super) enum Matcher {
+    Exec(ExecMatcher),
+    Connect(ConnectMatcher),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct ExecMatcher {
+    pub(super) exe: Option<GlobSet>,
+    /// Alternatives for `argv[1]`, `argv[2]`, ...
+    pub(super) argv: Option<Vec<Vec<String>>>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct ConnectMatcher {
+    pub(super) cidr: Option<Vec<IpNet>>,
+    pub(super) port: Option<Vec<PortRange>>,
+    pub(super) protocol: Option<Vec<u32>>,
+    pub(super) exe: Option<GlobSet>,
+}
+
+/// Ports from `first` to `last`, both included.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PortRange {
+    pub(super) first: u16,
+    pub(super) last: u16,
+}
+
+/// Which attempts with the same cached part a rule matches.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Reach {
+    Never,
+    Sometimes,
+    Always,
+}
+
+impl Matcher {
+    /// Whether it looks at the path of a program.
+    pub(super) fn reads_exe(&self) -> bool {
+        match self {
+            Self::Exec(matcher) => matcher.exe.is_some(),
+            Self::Connect(matcher) => matcher.exe.is_some(),
+        }
+    }
+
+    pub(super) fn matches(&self, attempt: &Attempt<'_>) -> bool {
+        match (self, attempt) {
+            (Self::Exec(matcher), Attempt::Exec { exe, argv, .. }) => {
+                exe_matches(matcher.exe.as_ref(), exe) && matcher.argv_matches(argv)
+            }
+            (
+                Self::Connect(matcher),
+                Attempt::Connect {
+                    address,
+                    port,
+                    protocol,
+                    exe,
+                    ..
+                },
+            ) => {
+                matcher.destination_matches(*address, *port, *protocol)
+                    && exe_matches(matcher.exe.as_ref(), exe)
+            }
+            _ => false,
+        }
+    }
+
+    /// Which attempts it matches that differ from `attempt` only in what the
+    /// kernel's cache does not see.
+    pub(super) fn reach(&self, attempt: &Attempt<'_>) -> Reach {
+        match (self, attempt) {
+            (
+                Self::Exec(matcher),
+                Attempt::Exec {
+                    exe,
+                    exe_is_hosts,
+                    single_link,
+                    ..
+                },
+            ) => {
+                let only_path = *exe_is_hosts && *single_link;
+                if only_path && !exe_matches(matcher.exe.as_ref(), exe) {
+                    Reach::Never
+                } else if matcher.argv.is_some() || (matcher.exe.is_some() && !only_path) {
+                    Reach::Sometimes
+                } else {
+                    Reach::Always
+                }
+            }
+            (
+                Self::Connect(matcher),
+                Attempt::Connect {
+                    address,
+                    port,
+                    protocol,
+                    ..
+                },
+            ) => {
+                if !matcher.destination_matches(*address, *port, *protocol) {
+                    Reach::Never
+                } else if matcher.exe.is_some() {
+                    Reach::Sometimes
+                } else {
+                    Reach::Always
+                }
+            }
+            _ => Reach::Never,
+        }
+    }
+}
+
+impl ExecMatcher {
+    fn argv_matches(&self, argv: &[Vec<u8>]) -> bool {
+        let Some(pattern) = &self.argv else {
+            return true;
+        };
+        let arguments = argv.get(1..).unwrap_or_default();
+        arguments.len() >= pattern.len()
+            && pattern
+                .iter()
+                .zip(arguments)
+                .all(|(alternatives, argument)| {
+                    alternatives
+                        .iter()
+                        .any(|alternative| alternative.as_bytes() == argument.as_slice())
+                })
+    }
+}
+
+impl ConnectMatcher {
+    fn destination_matches(&self, address: IpAddr, port: u16, protocol: u32) -> bool {
+        let address = canonical(address);
+        any(self.cidr.as_deref(), |network| network.contains(&address))
+            && any(self.port.as_deref(), |range| {
+                (range.first..=range.last).contains(&port)
+            })
+            && any(self.protocol.as_deref(), |number| *number == protocol)
+    }
+}
+
+fn any<T>(list: Option<&[T]>, matches: impl Fn(&T) -> bool) -> bool {
+    list.is_none_or(|list| list.iter().any(matches))
+}
+
+fn exe_matches(globs: Option<&GlobSet>, exe: &[u8]) -> bool {
+    globs.is_none_or(|globs| globs.is_match_candidate(&Candidate::from_bytes(exe)))
+}
+
+/// The address a connect really goes to: one spelling for each destination.
+pub(super) fn canonical(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        // A connect to "any" reaches this host.
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        address => address,
+    }
+}
