@@ -1,0 +1,65 @@
+//! `HostSession`: one stream for each host, known by its client certificate.
+
+mod stream;
+
+use std::sync::Arc;
+
+use holdpoint_proto::v1::{ApproverMessage, HostMessage, host_session_server::HostSession};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::status::IntoStatus as _;
+use crate::{ca::Peer, service::Approver};
+
+/// Answers that may wait for a slow host before its stream stops reading.
+const BUFFER: usize = 32;
+
+#[derive(Debug)]
+pub(super) struct Service {
+    approver: Arc<Approver>,
+}
+
+impl Service {
+    pub(super) fn new(approver: Arc<Approver>) -> Self {
+        Self { approver }
+    }
+}
+
+#[tonic::async_trait]
+impl HostSession for Service {
+    type ConnectStream = ReceiverStream<Result<ApproverMessage, Status>>;
+
+    async fn connect(
+        &self,
+        request: Request<Streaming<HostMessage>>,
+    ) -> Result<Response<Self::ConnectStream>, Status> {
+        let peer = peer(&request)?;
+        self.approver
+            .admit(&peer)
+            .await
+            .map_err(|error| error.into_status())?;
+        let (answers, stream) = mpsc::channel(BUFFER);
+        tokio::spawn(stream::run(
+            Arc::clone(&self.approver),
+            peer,
+            request.into_inner(),
+            answers,
+        ));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+/// The host at the other end of the connection.
+fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
+    let certificates = request.peer_certs();
+    let certificate = certificates
+        .as_ref()
+        .and_then(|chain| chain.first())
+        .ok_or_else(|| {
+            Status::unauthenticated(
+                "a host must present its client certificate; get one with `holdpointd enrol`",
+            )
+        })?;
+    Peer::of(certificate).map_err(|error| error.into_status())
+}

@@ -1,0 +1,191 @@
+//! The life of one host's stream: a Hello, then messages up and news down until
+//! either side ends it.
+//!
+//! Whether the host is still welcome is asked again for everything that passes:
+//! a revoked host gets no decision.
+
+use std::{sync::Arc, time::Duration};
+
+use holdpoint_proto::v1::{
+    Accepted, Acknowledged, ApproverMessage, Decision, HostMessage, Rejected, Welcome,
+    approver_message::Message as Down, host_message::Message as Up,
+};
+use tokio::{sync::mpsc, time};
+use tonic::{Status, Streaming};
+
+use crate::{
+    ca::Peer,
+    grpc::status::IntoStatus as _,
+    service::{Approver, intake::Opening},
+};
+
+/// How long a host may take to say Hello.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// How often a silent host is checked for having been revoked.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
+
+type Answers = mpsc::Sender<Result<ApproverMessage, Status>>;
+
+/// Runs the stream of `peer` to its end.
+pub(super) async fn run(
+    approver: Arc<Approver>,
+    peer: Peer,
+    up: Streaming<HostMessage>,
+    answers: Answers,
+) {
+    let host = peer.host_id;
+    let stream = Stream {
+        approver: &approver,
+        peer: &peer,
+        answers: &answers,
+    };
+    match stream.run(up).await {
+        Ok(()) => tracing::info!(host.id = %host, "host disconnected"),
+        Err(status) => {
+            tracing::info!(host.id = %host, reason = status.message(), "host stream ended");
+            // Fails if the host is gone, and then nobody needs to know.
+            let _ = answers.send(Err(status)).await;
+        }
+    }
+}
+
+struct Stream<'a> {
+    approver: &'a Approver,
+    peer: &'a Peer,
+    answers: &'a Answers,
+}
+
+impl Stream<'_> {
+    async fn run(&self, mut up: Streaming<HostMessage>) -> Result<(), Status> {
+        self.hello(&mut up).await?;
+        let mut mailbox = self.approver.live.connect(self.peer.host_id);
+        let mut check = time::interval(CHECK_EVERY);
+        loop {
+            tokio::select! {
+                message = up.message() => match message? {
+                    None => return Ok(()),
+                    Some(message) => self.handle(message).await?,
+                },
+                news = mailbox.next() => match news {
+                    None => return Err(Status::aborted("another stream of this host took over")),
+                    Some(id) => self.tell(&id).await?,
+                },
+                _ = check.tick() => self.admit().await?,
+                () = self.answers.closed() => return Ok(()),
+                () = self.approver.live.closing() => {
+                    return Err(Status::unavailable("the approver is going down; connect again"));
+                }
+            }
+        }
+    }
+
+    /// The first message, and its answer.
+    async fn hello(&self, up: &mut Streaming<HostMessage>) -> Result<(), Status> {
+        let first = time::timeout(HELLO_WITHIN, up.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("the host did not say Hello in time"))??;
+        let Some(HostMessage {
+            message: Some(Up::Hello(hello)),
+        }) = first
+        else {
+            return Err(Status::failed_precondition(
+                "the first message must be Hello",
+            ));
+        };
+        let host = self.peer.host_id;
+        self.approver
+            .greet(host, &hello)
+            .await
+            .map_err(|error| error.into_status())?;
+        self.answer(Down::Welcome(Welcome {
+            host_id: host.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }))
+        .await
+    }
+
+    async fn handle(&self, message: HostMessage) -> Result<(), Status> {
+        self.admit().await?;
+        let host = self.peer.host_id;
+        let acknowledged = match message.message {
+            Some(Up::Hello(_)) => {
+                return Err(Status::failed_precondition(
+                    "Hello must be the first message only",
+                ));
+            }
+            Some(Up::Open(open)) => {
+                let opening = self.approver.open(host, &open).await;
+                let opening = opening.map_err(|error| error.into_status())?;
+                return self.opened(open.request_id, opening).await;
+            }
+            Some(Up::Withdraw(withdraw)) => {
+                let stored = self.approver.withdraw(host, &withdraw).await;
+                stored.map(|()| withdraw.request_id)
+            }
+            Some(Up::Outcome(report)) => {
+                let stored = self.approver.report(host, &report).await;
+                stored.map(|()| report.request_id)
+            }
+            // From a newer host. Silence would let it wait for ever.
+            None => {
+                return Err(Status::unimplemented(
+                    "this approver doesn't know the message",
+                ));
+            }
+        };
+        let request_id = acknowledged.map_err(|error| error.into_status())?;
+        self.answer(Down::Acknowledged(Acknowledged { request_id }))
+            .await
+    }
+
+    /// Answers an opened request, with its decision if it has one.
+    async fn opened(&self, request_id: String, opening: Opening) -> Result<(), Status> {
+        match opening {
+            Opening::Accepted(decision) => {
+                self.answer(Down::Accepted(Accepted { request_id })).await?;
+                match decision {
+                    None => Ok(()),
+                    Some(decision) => self.answer(Down::Decision(decision.into())).await,
+                }
+            }
+            Opening::Rejected(rejection) => self.reject(request_id, rejection.to_string()).await,
+        }
+    }
+
+    /// Tells the host what has become of a request.
+    async fn tell(&self, id: &str) -> Result<(), Status> {
+        self.admit().await?;
+        let news = self.approver.news(self.peer.host_id, id).await;
+        match news.map_err(|error| error.into_status())? {
+            Some(Opening::Accepted(Some(decision))) => {
+                self.answer(Down::Decision(Decision::from(decision))).await
+            }
+            // Expired here while the host still waits: it got more time than a
+            // person may take.
+            Some(Opening::Rejected(rejection)) => {
+                self.reject(id.to_owned(), rejection.to_string()).await
+            }
+            Some(Opening::Accepted(None)) | None => Ok(()),
+        }
+    }
+
+    async fn reject(&self, request_id: String, reason: String) -> Result<(), Status> {
+        self.answer(Down::Rejected(Rejected { request_id, reason }))
+            .await
+    }
+
+    async fn admit(&self) -> Result<(), Status> {
+        self.approver
+            .admit(self.peer)
+            .await
+            .map_err(|error| error.into_status())
+    }
+
+    async fn answer(&self, message: Down) -> Result<(), Status> {
+        let message = ApproverMessage {
+            message: Some(message),
+        };
+        let gone = |_| Status::cancelled("the host hung up");
+        self.answers.send(Ok(message)).await.map_err(gone)
+    }
+}

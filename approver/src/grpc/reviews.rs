@@ -1,0 +1,194 @@
+//! `Reviews`: people's tools, known by a bearer token.
+
+mod caller;
+
+use std::{sync::Arc, time::Duration};
+
+use holdpoint_proto::v1::{
+    DecideRequest, DecideResponse, GetRequestRequest, GetRequestResponse, ListRequestsRequest,
+    ListRequestsResponse, LoginRequest, LoginResponse, LogoutRequest, LogoutResponse,
+    WatchRequestsRequest, WatchRequestsResponse, WhoAmIRequest, WhoAmIResponse,
+    reviews_server::Reviews,
+};
+use tokio::{
+    sync::mpsc,
+    time::{self, MissedTickBehavior},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::{
+    convert::{self, page_token_in, page_token_out, states_in, verdict_in},
+    status::IntoStatus as _,
+};
+use crate::service::{Approver, watch::Watch};
+
+/// How often a watcher's login is checked.
+const CHECK_EVERY: Duration = Duration::from_secs(10);
+/// Requests that may wait for a slow watcher; the rest stays in the store.
+const BUFFER: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Service {
+    approver: Arc<Approver>,
+}
+
+impl Service {
+    pub(super) fn new(approver: Arc<Approver>) -> Self {
+        Self { approver }
+    }
+}
+
+#[tonic::async_trait]
+impl Reviews for Service {
+    async fn login(
+        &self,
+        request: Request<LoginRequest>,
+    ) -> Result<Response<LoginResponse>, Status> {
+        let LoginRequest { username, password } = request.into_inner();
+        let login = self.approver.log_in(&username, password).await;
+        let (token, expires_at) = login.map_err(|error| error.into_status())?;
+        Ok(Response::new(LoginResponse {
+            token: token.reveal().to_owned(),
+            expires_at: Some(expires_at.into()),
+        }))
+    }
+
+    async fn logout(
+        &self,
+        request: Request<LogoutRequest>,
+    ) -> Result<Response<LogoutResponse>, Status> {
+        let token = caller::token(&request)?;
+        caller::of(&self.approver, token).await?;
+        self.approver
+            .log_out(token)
+            .await
+            .map_err(|error| error.into_status())?;
+        Ok(Response::new(LogoutResponse {}))
+    }
+
+    async fn who_am_i(
+        &self,
+        request: Request<WhoAmIRequest>,
+    ) -> Result<Response<WhoAmIResponse>, Status> {
+        let login = caller::of(&self.approver, caller::token(&request)?).await?;
+        Ok(Response::new(WhoAmIResponse {
+            username: login.username.to_string(),
+            role: login.role.to_string(),
+            expires_at: Some(login.expires_at.into()),
+        }))
+    }
+
+    async fn list_requests(
+        &self,
+        request: Request<ListRequestsRequest>,
+    ) -> Result<Response<ListRequestsResponse>, Status> {
+        caller::of(&self.approver, caller::token(&request)?).await?;
+        let request = request.into_inner();
+        let states = states_in(&request.states)?;
+        let before = page_token_in(&request.page_token)?;
+        let page = self.approver.list(&states, before, request.page_size).await;
+        let page = page.map_err(|error| error.into_status())?;
+        let last = page
+            .requests
+            .last()
+            .filter(|_| page.more)
+            .map(|request| request.seq);
+        Ok(Response::new(ListRequestsResponse {
+            requests: page.requests.into_iter().map(convert::request).collect(),
+            next_page_token: last.map(page_token_out).unwrap_or_default(),
+        }))
+    }
+
+    async fn get_request(
+        &self,
+        request: Request<GetRequestRequest>,
+    ) -> Result<Response<GetRequestResponse>, Status> {
+        caller::of(&self.approver, caller::token(&request)?).await?;
+        let found = self.approver.find(&request.get_ref().id).await;
+        let found = found.map_err(|error| error.into_status())?;
+        Ok(Response::new(GetRequestResponse {
+            request: Some(convert::request(found)),
+        }))
+    }
+
+    type WatchRequestsStream = ReceiverStream<Result<WatchRequestsResponse, Status>>;
+
+    async fn watch_requests(
+        &self,
+        request: Request<WatchRequestsRequest>,
+    ) -> Result<Response<Self::WatchRequestsStream>, Status> {
+        let token = caller::token(&request)?.to_owned();
+        caller::of(&self.approver, &token).await?;
+        let watch = Watch::begin(Arc::clone(&self.approver)).await;
+        let watch = watch.map_err(|error| error.into_status())?;
+        let (responses, stream) = mpsc::channel(BUFFER);
+        let approver = Arc::clone(&self.approver);
+        tokio::spawn(async move {
+            if let Err(status) = run_watch(&approver, &token, watch, &responses).await {
+                // Fails if the watcher is gone, and then nobody needs to know.
+                let _ = responses.send(Err(status)).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn decide(
+        &self,
+        request: Request<DecideRequest>,
+    ) -> Result<Response<DecideResponse>, Status> {
+        let login = caller::of(&self.approver, caller::token(&request)?).await?;
+        let request = request.into_inner();
+        let verdict = verdict_in(request.verdict())?;
+        let approver = Arc::clone(&self.approver);
+        // A task of its own: a reviewer who hangs up between the stored decision
+        // and telling the host of it must not keep the host waiting.
+        let decided = tokio::spawn(async move {
+            let DecideRequest {
+                id, reason, digest, ..
+            } = request;
+            approver
+                .decide(&login, &id, verdict, &reason, &digest)
+                .await
+        });
+        let decided = decided
+            .await
+            .map_err(|_| Status::internal("the decision was not made"))?;
+        let request = decided.map_err(|error| error.into_status())?;
+        Ok(Response::new(DecideResponse {
+            request: Some(convert::request(request)),
+        }))
+    }
+}
+
+/// Shows one watcher what happens until it hangs up or its login ends.
+async fn run_watch(
+    approver: &Approver,
+    token: &str,
+    mut watch: Watch,
+    responses: &mpsc::Sender<Result<WatchRequestsResponse, Status>>,
+) -> Result<(), Status> {
+    let mut check = time::interval(CHECK_EVERY);
+    check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            requests = watch.next() => {
+                for request in requests.map_err(|error| error.into_status())? {
+                    let response = WatchRequestsResponse {
+                        request: Some(convert::request(request)),
+                    };
+                    if responses.send(Ok(response)).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+            _ = check.tick() => {
+                caller::of(approver, token).await?;
+            }
+            () = responses.closed() => return Ok(()),
+            () = approver.live.closing() => {
+                return Err(Status::unavailable("the approver is going down; connect again"));
+            }
+        }
+    }
+}

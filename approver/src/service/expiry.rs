@@ -1,0 +1,71 @@
+//! Expiry: a request nobody answered in time is closed as expired, whoever is
+//! or isn't connected, also what came due while the approver was down.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Approver, now};
+use crate::store::StoreError;
+
+/// Longest pause between two looks. Commands change the database in processes
+/// of their own (a revoked host); this is how long watchers may not know.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Shortest pause, so that a failing database is not asked in a tight loop.
+const PAUSE: Duration = Duration::from_millis(5);
+
+impl Approver {
+    /// Expires what is due, and tells watchers and hosts.
+    pub(crate) async fn expire(&self) -> Result<(), StoreError> {
+        let expired = self.store.expire_requests(now()).await?;
+        if expired.is_empty() {
+            return Ok(());
+        }
+        self.live.changed();
+        for (host, id) in expired {
+            tracing::info!(request.id = id, host.id = %host, "request expired");
+            self.live.tell(host, &id);
+        }
+        Ok(())
+    }
+}
+
+/// Expires requests as they come due, for ever.
+pub(crate) async fn run(approver: Arc<Approver>) {
+    let mut revision = 0;
+    loop {
+        let pause = match look(&approver, &mut revision).await {
+            Ok(pause) => pause,
+            Err(error) => {
+                tracing::error!(error = %chain(&error), "cannot expire requests; trying again");
+                LOOK_AGAIN
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause.clamp(PAUSE, LOOK_AGAIN)) => {}
+            () = approver.live.new_deadline() => {}
+        }
+    }
+}
+
+/// One look. Answers how long nothing will come due.
+async fn look(approver: &Approver, revision: &mut i64) -> Result<Duration, StoreError> {
+    approver.expire().await?;
+    let current = approver.store.revision().await?;
+    if current != *revision {
+        *revision = current;
+        approver.live.changed();
+    }
+    let next = approver.store.next_deadline().await?;
+    Ok(next.map_or(LOOK_AGAIN, |deadline| deadline.since(now())))
+}
+
+/// An error with its causes, for the log.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,69 @@
+//! Watching: every pending request, then every change as it happens.
+//!
+//! A watcher follows the revision of the store, not a queue of messages: a slow
+//! one misses steps between two looks but never the state a request is in now,
+//! and costs no memory while it is slow.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::Approver;
+use crate::store::{StoreError, requests::Request};
+
+/// Requests read at a time.
+const PAGE: usize = 64;
+
+/// One watcher's place in the course of changes.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    approver: Arc<Approver>,
+    changes: watch::Receiver<()>,
+    /// Everything up to here was seen.
+    revision: i64,
+    /// Place in the list of pending requests; none when it is through.
+    pending_after: Option<i64>,
+}
+
+impl Watch {
+    /// Begins with what is pending now.
+    pub(crate) async fn begin(approver: Arc<Approver>) -> Result<Self, StoreError> {
+        // In this order: what changes while we list is told again, not lost.
+        let changes = approver.live.changes();
+        let revision = approver.store.revision().await?;
+        Ok(Self {
+            approver,
+            changes,
+            revision,
+            pending_after: Some(0),
+        })
+    }
+
+    /// The next requests to show; waits until there are any.
+    ///
+    /// Can be dropped while it waits without losing anything.
+    pub(crate) async fn next(&mut self) -> Result<Vec<Request>, StoreError> {
+        while let Some(after) = self.pending_after {
+            let page = self.approver.store.pending_requests(after, PAGE).await?;
+            let last = page.requests.last().map(|request| request.seq);
+            self.pending_after = last.filter(|_| page.more);
+            if last.is_some() {
+                return Ok(page.requests);
+            }
+        }
+        loop {
+            self.changes.borrow_and_update();
+            let page = self
+                .approver
+                .store
+                .changed_requests(self.revision, PAGE)
+                .await?;
+            if let Some(last) = page.requests.last() {
+                self.revision = last.revision;
+                return Ok(page.requests);
+            }
+            // Fails only when the approver is gone, and we hold it.
+            let _ = self.changes.changed().await;
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What the approver remembers: SQLite through sqlx, one file per noun.
+//!
+//! Only SQL lives here. What may happen is decided in [`crate::domain`]; a
+//! statement repeats a rule only where two callers could race, as a condition
+//! of its `UPDATE`. What a method has returned is on disk.
+
+pub(crate) mod decisions;
+pub(crate) mod enrolment_tokens;
+pub(crate) mod hosts;
+pub(crate) mod logins;
+mod open;
+pub(crate) mod requests;
+pub(crate) mod users;
+
+use std::path::PathBuf;
+
+use crate::state_dir::StateDirError;
+use sqlx::{Sqlite, SqlitePool, Transaction, error::BoxDynError, migrate::MigrateError};
+
+/// The database.
+///
+/// SQLite has one writer at a time. All writes of this process queue for one
+/// connection, which is fair and never busy; other processes (commands) are
+/// waited for by the busy timeout.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    read: SqlitePool,
+    write: SqlitePool,
+}
+
+/// Why the database could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file can't be made.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    /// The file can't be opened.
+    #[error("cannot open the database {}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// A newer program has changed its layout.
+    #[error(
+        "the database {} was made by a newer holdpoint-approver (schema {version}); install that \
+         version or a later one", path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        version: i64,
+    },
+    /// Its layout can't be brought up to date.
+    #[error("cannot bring the database {} up to date", path.display())]
+    Migrate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<MigrateError>,
+    },
+    /// A statement failed.
+    #[error("the database failed")]
+    Query(#[from] sqlx::Error),
+}
+
+impl Store {
+    /// Begins a change. It holds the only write lock from here on, so what it
+    /// reads stays true until it commits.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.write.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    /// Ends all connections; what was committed is in the main file then.
+    pub(crate) async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+/// A column holds what this program never writes there.
+fn decode(column: &str, source: impl Into<BoxDynError>) -> sqlx::Error {
+    sqlx::Error::ColumnDecode {
+        index: column.to_owned(),
+        source: source.into(),
+    }
+}
+
+/// A text column as one of the domain's types.
+fn parse<T>(column: &str, text: &str) -> Result<T, sqlx::Error>
+where
+    T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    text.parse().map_err(|error: T::Err| decode(column, error))
+}

@@ -1,0 +1,136 @@
+//! Logins: bearer tokens of people, kept as hashes until they expire.
+
+use sqlx::{FromRow, Row as _, sqlite::SqliteRow};
+
+use super::{Store, StoreError, parse};
+use crate::domain::{
+    account::{AccountName, Role},
+    secret::SecretHash,
+    time::Millis,
+};
+
+/// A person who is logged in, with the role they have now.
+#[derive(Clone, Debug)]
+pub(crate) struct Login {
+    pub(crate) username: AccountName,
+    pub(crate) role: Role,
+    pub(crate) expires_at: Millis,
+}
+
+impl Store {
+    /// Adds a login for `user` and forgets expired ones. False if the account is
+    /// gone or has another password than the one that was checked.
+    pub(crate) async fn add_login(
+        &self,
+        hash: &SecretHash,
+        username: &AccountName,
+        password_hash: &str,
+        now: Millis,
+        expires_at: Millis,
+    ) -> Result<bool, StoreError> {
+        let mut change = self.begin().await?;
+        sqlx::query("DELETE FROM logins WHERE expires_at <= ?")
+            .bind(now.get())
+            .execute(&mut *change)
+            .await?;
+        let added = sqlx::query(
+            "INSERT INTO logins (token_sha256, username, created_at, expires_at)
+             SELECT ?, name, ?, ? FROM users WHERE name = ? AND password_hash = ?",
+        )
+        .bind(hash.as_slice())
+        .bind(now.get())
+        .bind(expires_at.get())
+        .bind(username.as_str())
+        .bind(password_hash)
+        .execute(&mut *change)
+        .await?
+        .rows_affected();
+        change.commit().await?;
+        Ok(added == 1)
+    }
+
+    /// Who is logged in with this token at `now`.
+    pub(crate) async fn login(
+        &self,
+        hash: &SecretHash,
+        now: Millis,
+    ) -> Result<Option<Login>, StoreError> {
+        let login = sqlx::query_as(
+            "SELECT users.name, users.role, logins.expires_at
+             FROM logins JOIN users ON users.name = logins.username
+             WHERE logins.token_sha256 = ? AND logins.expires_at > ?",
+        )
+        .bind(hash.as_slice())
+        .bind(now.get())
+        .fetch_optional(&self.read)
+        .await?;
+        Ok(login)
+    }
+
+    /// Ends a login.
+    pub(crate) async fn remove_login(&self, hash: &SecretHash) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM logins WHERE token_sha256 = ?")
+            .bind(hash.as_slice())
+            .execute(&self.write)
+            .await?;
+        Ok(())
+    }
+}
+
+impl FromRow<'_, SqliteRow> for Login {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            username: parse("name", row.try_get("name")?)?,
+            role: parse("role", row.try_get("role")?)?,
+            expires_at: Millis::new(row.try_get("expires_at")?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{open::tests::store, users::User};
+
+    #[tokio::test]
+    async fn logins_end_by_time_password_removal_and_logout() {
+        let (store, _directory) = store().await;
+        let user = User {
+            name: "ada".parse().unwrap(),
+            role: Role::Reviewer,
+            password_hash: "h1".into(),
+            created_at: Millis::new(0),
+        };
+        assert!(store.add_user(&user).await.unwrap());
+        assert!(!store.add_user(&user).await.unwrap(), "taken");
+        let (now, end) = (Millis::new(1), Millis::new(10));
+        let add = async |hash: [u8; 32], password: &str| {
+            store
+                .add_login(&hash, &user.name, password, now, end)
+                .await
+                .unwrap()
+        };
+        let known = async |hash: [u8; 32], at| store.login(&hash, at).await.unwrap().is_some();
+
+        assert!(add([1; 32], "h1").await);
+        assert!(known([1; 32], Millis::new(9)).await);
+        assert!(!known([1; 32], end).await, "expired");
+        assert!(!known([2; 32], now).await, "unknown");
+
+        store.remove_login(&[1; 32]).await.unwrap();
+        assert!(!known([1; 32], now).await, "logged out");
+
+        assert!(add([3; 32], "h1").await);
+        assert!(store.set_password(&user.name, "h2").await.unwrap());
+        assert!(!known([3; 32], now).await, "password changed");
+        assert!(
+            !add([4; 32], "h1").await,
+            "the password checked is no longer valid"
+        );
+
+        assert!(add([5; 32], "h2").await);
+        assert!(store.remove_user(&user.name).await.unwrap());
+        assert!(!known([5; 32], now).await, "removed");
+        assert!(!store.remove_user(&user.name).await.unwrap());
+    }
+}

@@ -1,0 +1,290 @@
+//! Requests: what people are asked, where each stands and what became of it.
+
+mod query;
+
+use holdpoint_proto::v1::RequestContext;
+use prost::Message as _;
+use sqlx::{FromRow, Row as _, Sqlite, Transaction, sqlite::SqliteRow};
+use uuid::Uuid;
+
+use super::{
+    Store, StoreError,
+    decisions::{self, Decision},
+    decode, parse,
+};
+use crate::domain::{
+    request::{Event, Outcome, State},
+    time::Millis,
+};
+
+pub(crate) use query::Page;
+
+/// A request as it is stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) seq: i64,
+    pub(crate) revision: i64,
+    pub(crate) id: String,
+    pub(crate) host_id: Uuid,
+    pub(crate) hostname: String,
+    pub(crate) digest: Vec<u8>,
+    pub(crate) context: RequestContext,
+    pub(crate) owner: String,
+    pub(crate) created_at: Millis,
+    pub(crate) deadline: Millis,
+    pub(crate) state: State,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) outcome_detail: String,
+    pub(crate) decision: Option<Decision>,
+}
+
+/// A request that is opened now.
+#[derive(Clone, Debug)]
+pub(crate) struct NewRequest<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) host_id: Uuid,
+    pub(crate) digest: &'a [u8],
+    pub(crate) context: &'a RequestContext,
+    pub(crate) kind: &'static str,
+    pub(crate) held_at: Option<Millis>,
+    pub(crate) created_at: Millis,
+    pub(crate) deadline: Millis,
+}
+
+/// What became of an attempt to open a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Opened {
+    /// It is stored.
+    New,
+    /// There is one with this id.
+    Exists,
+    /// Its host has as many pending requests as it may.
+    LimitReached,
+}
+
+/// A host's report about the operation.
+#[derive(Clone, Debug)]
+pub(crate) struct Report<'a> {
+    pub(crate) outcome: Outcome,
+    pub(crate) detail: &'a str,
+    /// What it means for a request that is still pending.
+    pub(crate) closes: Event,
+}
+
+impl Store {
+    /// Stores `request`, unless its host has `limit` pending ones.
+    pub(crate) async fn open_request(
+        &self,
+        request: &NewRequest<'_>,
+        limit: u32,
+    ) -> Result<Opened, StoreError> {
+        let session = request.context.session.clone().unwrap_or_default();
+        let rule = request.context.rule.clone().unwrap_or_default();
+        let mut change = self.begin().await?;
+        let exists: Option<i64> = sqlx::query_scalar("SELECT 1 FROM requests WHERE id = ?")
+            .bind(request.id)
+            .fetch_optional(&mut *change)
+            .await?;
+        if exists.is_some() {
+            return Ok(Opened::Exists);
+        }
+        let pending: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM requests WHERE host_id = ? AND state = 'pending'",
+        )
+        .bind(request.host_id.to_string())
+        .fetch_one(&mut *change)
+        .await?;
+        if pending >= i64::from(limit) {
+            return Ok(Opened::LimitReached);
+        }
+        sqlx::query(
+            "INSERT INTO requests
+                 (revision, id, host_id, digest, context, kind, session_id, profile, owner, rule,
+                  held_at, created_at, deadline, state)
+             VALUES ((SELECT COALESCE(MAX(revision), 0) + 1 FROM requests),
+                     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
+        )
+        .bind(request.id)
+        .bind(request.host_id.to_string())
+        .bind(request.digest)
+        .bind(request.context.encode_to_vec())
+        .bind(request.kind)
+        .bind(session.id)
+        .bind(session.profile)
+        .bind(session.owner)
+        .bind(rule.name)
+        .bind(request.held_at.map(Millis::get))
+        .bind(request.created_at.get())
+        .bind(request.deadline.get())
+        .execute(&mut *change)
+        .await?;
+        change.commit().await?;
+        Ok(Opened::New)
+    }
+
+    /// Withdraws a request of `host`. One that is decided already keeps its
+    /// decision; its operation is noted as gone. False if `host` has no such
+    /// request.
+    pub(crate) async fn withdraw_request(
+        &self,
+        id: &str,
+        host: Uuid,
+        reason: &str,
+        now: Millis,
+    ) -> Result<bool, StoreError> {
+        let mut change = self.begin().await?;
+        if !is_of(&mut change, id, host).await? {
+            return Ok(false);
+        }
+        if !close(&mut change, id, Event::Withdrawn, reason, now).await? {
+            set_outcome(&mut change, id, Outcome::Gone, reason, now).await?;
+        }
+        change.commit().await?;
+        Ok(true)
+    }
+
+    /// Stores what `host` reports about a request of its own. The first report
+    /// stays. Answers the state the request was in, none if `host` has no such
+    /// request.
+    pub(crate) async fn report_outcome(
+        &self,
+        id: &str,
+        host: Uuid,
+        report: &Report<'_>,
+        now: Millis,
+    ) -> Result<Option<State>, StoreError> {
+        let mut change = self.begin().await?;
+        if !is_of(&mut change, id, host).await? {
+            return Ok(None);
+        }
+        let state: String = sqlx::query_scalar("SELECT state FROM requests WHERE id = ?")
+            .bind(id)
+            .fetch_one(&mut *change)
+            .await?;
+        close(&mut change, id, report.closes, "", now).await?;
+        set_outcome(&mut change, id, report.outcome, report.detail, now).await?;
+        change.commit().await?;
+        Ok(Some(parse("state", &state)?))
+    }
+
+    /// Expires every pending request whose deadline is `now` or earlier. Answers
+    /// which, with their hosts.
+    pub(crate) async fn expire_requests(
+        &self,
+        now: Millis,
+    ) -> Result<Vec<(Uuid, String)>, StoreError> {
+        // Looking needs no write lock, and there is mostly nothing to do.
+        if self
+            .next_deadline()
+            .await?
+            .is_none_or(|deadline| deadline > now)
+        {
+            return Ok(Vec::new());
+        }
+        let mut change = self.begin().await?;
+        let due: Vec<(String, String)> = sqlx::query_as(
+            "SELECT host_id, id FROM requests
+             WHERE state = 'pending' AND deadline <= ? ORDER BY deadline",
+        )
+        .bind(now.get())
+        .fetch_all(&mut *change)
+        .await?;
+        let mut expired = Vec::with_capacity(due.len());
+        for (host, id) in due {
+            close(&mut change, &id, Event::DeadlinePassed, "", now).await?;
+            expired.push((parse("host_id", &host)?, id));
+        }
+        change.commit().await?;
+        Ok(expired)
+    }
+}
+
+/// Closes a request by `event` as part of `change`. False if it is not pending:
+/// then nothing happens to it.
+pub(super) async fn close(
+    change: &mut Transaction<'_, Sqlite>,
+    id: &str,
+    event: Event,
+    detail: &str,
+    now: Millis,
+) -> Result<bool, sqlx::Error> {
+    let Ok(state) = State::Pending.after(event) else {
+        return Ok(false);
+    };
+    let closed = sqlx::query(
+        "UPDATE requests SET state = ?, closed_at = ?, outcome_detail = ?,
+             revision = (SELECT MAX(revision) + 1 FROM requests)
+         WHERE id = ? AND state = 'pending'",
+    )
+    .bind(state.as_str())
+    .bind(now.get())
+    .bind(detail)
+    .bind(id)
+    .execute(&mut **change)
+    .await?;
+    Ok(closed.rows_affected() == 1)
+}
+
+/// Notes an outcome, unless there is one.
+async fn set_outcome(
+    change: &mut Transaction<'_, Sqlite>,
+    id: &str,
+    outcome: Outcome,
+    detail: &str,
+    now: Millis,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE requests SET outcome = ?1, outcome_at = ?2,
+             outcome_detail = CASE WHEN ?3 = '' THEN outcome_detail ELSE ?3 END,
+             revision = (SELECT MAX(revision) + 1 FROM requests)
+         WHERE id = ?4 AND outcome IS NULL",
+    )
+    .bind(outcome.as_str())
+    .bind(now.get())
+    .bind(detail)
+    .bind(id)
+    .execute(&mut **change)
+    .await?;
+    Ok(())
+}
+
+async fn is_of(
+    change: &mut Transaction<'_, Sqlite>,
+    id: &str,
+    host: Uuid,
+) -> Result<bool, sqlx::Error> {
+    let found: Option<i64> =
+        sqlx::query_scalar("SELECT 1 FROM requests WHERE id = ? AND host_id = ?")
+            .bind(id)
+            .bind(host.to_string())
+            .fetch_optional(&mut **change)
+            .await?;
+    Ok(found.is_some())
+}
+
+impl FromRow<'_, SqliteRow> for Request {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        let id: String = row.try_get("id")?;
+        let context: &[u8] = row.try_get("context")?;
+        let outcome: Option<&str> = row.try_get("outcome")?;
+        Ok(Self {
+            seq: row.try_get("seq")?,
+            revision: row.try_get("revision")?,
+            host_id: parse("host_id", row.try_get("host_id")?)?,
+            hostname: row.try_get("hostname")?,
+            digest: row.try_get("digest")?,
+            context: RequestContext::decode(context).map_err(|e| decode("context", e))?,
+            owner: row.try_get("owner")?,
+            created_at: Millis::new(row.try_get("created_at")?),
+            deadline: Millis::new(row.try_get("deadline")?),
+            state: parse("state", row.try_get("state")?)?,
+            outcome: outcome.map(|text| parse("outcome", text)).transpose()?,
+            outcome_detail: row.try_get("outcome_detail")?,
+            decision: decisions::joined(row, &id)?,
+            id,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
