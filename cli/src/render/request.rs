@@ -1,0 +1,289 @@
+//! Everything about one request, for the person who decides. Nothing is cut.
+
+use std::fmt::Write as _;
+
+use holdpoint_proto::{
+    digest,
+    v1::{
+        Connect, Exec, Outcome, Process, Request, RequestContext, RequestState, Verdict,
+        operation::Kind,
+    },
+};
+use jiff::Timestamp;
+
+use super::{json::hex, operation, state, time};
+use crate::escape;
+
+/// Deeper processes are not indented further.
+const DEEPEST_INDENT: usize = 24;
+
+/// The whole of `request`.
+pub(crate) fn show(request: &Request, now: Timestamp) -> String {
+    let mut page = Page(String::new());
+    page.field("Request", &escape::name(&request.id));
+    page.field("State", &standing(request, now));
+    page.field(
+        "Created",
+        &format!(
+            "{}, deadline {}",
+            time::shown(request.created_at),
+            time::shown(request.deadline)
+        ),
+    );
+    page.field(
+        "Host",
+        &format!(
+            "{} ({})",
+            escape::name(&request.hostname),
+            escape::name(&request.host_id)
+        ),
+    );
+    match &request.context {
+        Some(context) => page.context(context),
+        None => page.field("Operation", "the approver sent none"),
+    }
+    page.field("Digest", &hex(&request.digest));
+    if !digest_matches(request) {
+        page.more("THIS IS NOT THE DIGEST OF WHAT IS SHOWN HERE: do not approve");
+    }
+    if let Some(decision) = &request.decision {
+        let verb = match decision.verdict() {
+            Verdict::Approve => "approved",
+            Verdict::Deny => "denied",
+            Verdict::Unspecified => "decided",
+        };
+        page.field(
+            "Decision",
+            &format!(
+                "{verb} by {} {}",
+                escape::name(&decision.reviewer),
+                time::shown(decision.decided_at)
+            ),
+        );
+        page.more(&format!("reason {}", marked(decision.reason.as_bytes())));
+    }
+    if let Some(outcome) = outcome(request) {
+        page.field("Outcome", outcome);
+    }
+    if !request.outcome_detail.is_empty() {
+        page.more(&format!(
+            "detail {}",
+            marked(request.outcome_detail.as_bytes())
+        ));
+    }
+    page.0
+}
+
+/// Whether the digest is that of the context, as this program sees it.
+pub(crate) fn digest_matches(request: &Request) -> bool {
+    let context = request.context.as_ref();
+    context.is_some_and(|context| digest::of(context)[..] == request.digest)
+}
+
+/// Where the request stands, in a few words.
+pub(crate) fn standing(request: &Request, now: Timestamp) -> String {
+    match (request.state(), time::timestamp(request.deadline)) {
+        (RequestState::Pending, Some(deadline)) => {
+            format!("pending, {} left", time::span(time::seconds(now, deadline)))
+        }
+        (RequestState::Expired, _) => "expired: nobody answered in time".to_owned(),
+        (RequestState::Withdrawn, _) => "withdrawn: the operation waits no longer".to_owned(),
+        _ => state(request).to_owned(),
+    }
+}
+
+fn outcome(request: &Request) -> Option<&'static str> {
+    match request.outcome() {
+        Outcome::Unspecified => None,
+        Outcome::Released => Some("released: the operation went on"),
+        Outcome::Refused => Some("refused: the operation never happened"),
+        Outcome::Gone => Some("gone: the process was gone before the answer reached it"),
+    }
+}
+
+/// `bytes` in quotes, with a warning where letters may be others than they seem.
+fn marked(bytes: &[u8]) -> String {
+    let quoted = escape::quoted(bytes);
+    if escape::has_lookalikes(bytes) {
+        format!("{quoted}  (not all of it is ASCII)")
+    } else {
+        quoted
+    }
+}
+
+struct Page(String);
+
+impl Page {
+    const LABEL: usize = 11;
+
+    fn field(&mut self, label: &str, value: &str) {
+        self.line(&format!("{label:<width$}{value}", width = Self::LABEL));
+    }
+
+    fn more(&mut self, value: &str) {
+        self.field("", value);
+    }
+
+    fn line(&mut self, line: &str) {
+        self.0 += line.trim_end();
+        self.0.push('\n');
+    }
+
+    fn context(&mut self, context: &RequestContext) {
+        if let Some(session) = &context.session {
+            self.field(
+                "Session",
+                &format!(
+                    "{}, profile {}, owner {}, started by user {} (uid {})",
+                    escape::name(&session.id),
+                    escape::name(&session.profile),
+                    escape::name(&session.owner),
+                    escape::name(&session.user),
+                    session.uid
+                ),
+            );
+        }
+        if let Some(rule) = &context.rule {
+            self.field("Rule", &escape::name(&rule.name));
+            if !rule.justification.is_empty() {
+                self.more(&marked(rule.justification.as_bytes()));
+            }
+        }
+        self.line("");
+        match context
+            .operation
+            .as_ref()
+            .and_then(|operation| operation.kind.as_ref())
+        {
+            Some(Kind::Exec(exec)) => self.exec(exec),
+            Some(Kind::Connect(connect)) => self.connect(connect),
+            None => self.field(
+                "Operation",
+                "of a kind this version does not know: do not approve",
+            ),
+        }
+        self.line("");
+        if let Some(process) = &context.process {
+            self.process(process);
+        }
+        self.tree(context);
+        self.line("");
+    }
+
+    fn exec(&mut self, exec: &Exec) {
+        self.field("Exec", &marked(&exec.path));
+        if !exec.path_is_hosts {
+            self.more("NOT the host's file at that path: the path proves nothing");
+        }
+        if let Some(file) = &exec.file {
+            let changed = Timestamp::from_nanosecond(file.ctime_ns.into())
+                .map_or_else(|_| "at an unknown time".to_owned(), |at| at.to_string());
+            self.more(&format!(
+                "file: device {}, inode {}, generation {}, {} bytes, changed {changed}",
+                operation::device(file),
+                file.inode,
+                file.generation,
+                file.size
+            ));
+        }
+        self.argv(&exec.argv);
+        self.more(&format!(
+            "environment: SHA-256 {}",
+            hex(&exec.environment_sha256)
+        ));
+    }
+
+    fn connect(&mut self, connect: &Connect) {
+        self.field("Connect", &operation::destination(connect));
+        self.more(&format!(
+            "IP protocol {}, network namespace {}",
+            connect.protocol, connect.network_namespace
+        ));
+        if connect.scope_id != 0 {
+            self.more(&format!("through interface {}", connect.scope_id));
+        }
+    }
+
+    fn process(&mut self, process: &Process) {
+        self.field("Process", &marked(&process.executable));
+        self.more(&format!(
+            "pid {}, tid {}, uid {}, gid {}, started {} ns after boot",
+            process.pid, process.tid, process.uid, process.gid, process.start_time_ns
+        ));
+        self.more(&format!("cwd {}", marked(&process.cwd)));
+        self.argv(&process.argv);
+    }
+
+    fn argv(&mut self, argv: &[Vec<u8>]) {
+        if argv.is_empty() {
+            self.more("no arguments, not even a name");
+        }
+        for (index, argument) in argv.iter().enumerate() {
+            self.more(&format!("argv[{index}] {}", marked(argument)));
+        }
+    }
+
+    /// From the root of the session down to the calling process.
+    fn tree(&mut self, context: &RequestContext) {
+        if context.ancestry.is_empty() {
+            self.field("Ancestry", "none: it is the root of its session");
+            return;
+        }
+        self.field("Ancestry", "from the root of the session");
+        let line_up = context.ancestry.iter().rev().chain(&context.process);
+        for (depth, process) in line_up.enumerate() {
+            let mut line = format!(
+                "{:indent$}pid {} uid {} {}",
+                "",
+                process.pid,
+                process.uid,
+                marked(&process.executable),
+                indent = 2 + 2 * depth.min(DEEPEST_INDENT)
+            );
+            for argument in &process.argv {
+                // Writing to a String can't fail.
+                let _ = write!(line, " {}", marked(argument));
+            }
+            self.line(&line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::samples, *};
+
+    #[test]
+    fn golden() {
+        let now = samples::now();
+        samples::golden("show_exec.txt", &show(&samples::plain_exec(), now));
+        samples::golden("show_hostile.txt", &show(&samples::hostile_exec(), now));
+        samples::golden("show_connect.txt", &show(&samples::denied_connect(), now));
+        samples::golden("show_empty.txt", &show(&Request::default(), now));
+    }
+
+    #[test]
+    fn nothing_is_cut() {
+        let mut request = samples::plain_exec();
+        let long = vec![b'x'; 100_000];
+        let Some(Kind::Exec(exec)) = request
+            .context
+            .as_mut()
+            .and_then(|context| context.operation.as_mut())
+            .and_then(|operation| operation.kind.as_mut())
+        else {
+            panic!("{request:?}")
+        };
+        exec.argv.push(long.clone());
+        let text = show(&request, samples::now());
+        assert!(text.contains(std::str::from_utf8(&long).unwrap()));
+    }
+
+    #[test]
+    fn a_digest_of_something_else_is_said_aloud() {
+        let mut request = samples::plain_exec();
+        assert!(digest_matches(&request));
+        request.digest[0] ^= 1;
+        assert!(show(&request, samples::now()).contains("NOT THE DIGEST"));
+    }
+}
