@@ -1,2 +1,77 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: the front door for developers. It owns the order in which
+//! things are fetched, built, checked and tested, and must never be needed by
+//! the product itself.
+#![expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a program for a terminal: progress goes to stderr, data to stdout"
+)]
+
+mod build;
+mod codegen;
+mod guest;
+mod layout;
+mod lint;
+mod process;
+mod setup;
+mod test;
+mod vm;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use layout::Layout;
+
+/// Builds, checks and tries out Holdpoint.
+///
+/// Every command fetches what it lacks by itself (see `setup`).
+#[derive(Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Setup(setup::Args),
+    Build(build::Args),
+    Codegen(codegen::Args),
+    Lint(lint::Args),
+    Test(test::Args),
+    Vm(vm::Args),
+    #[command(hide = true)]
+    Guest(guest::Args),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let Some(command) = cli.command else {
+        Cli::command().print_help()?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    // The guest side has no workspace to look for: it is told all it needs.
+    if let Command::Guest(args) = command {
+        return guest::main(&args);
+    }
+    let layout = Layout::discover()?;
+    match command {
+        Command::Setup(args) => setup::main(&layout, &args),
+        Command::Build(args) => build::main(&layout, &args),
+        Command::Codegen(args) => codegen::main(&layout, &args),
+        Command::Lint(args) => lint::main(&layout, &args),
+        Command::Test(args) => test::main(&layout, &args),
+        Command::Vm(args) => Ok(vm::main(&layout, args)),
+        Command::Guest(_) => unreachable!("handled above"),
+    }
+}

@@ -1,0 +1,136 @@
+//! The levels that run test programs: on this machine through cargo, and in
+//! guests, where each kernel is booted once for all tests.
+
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::{
+    Tally,
+    tally::{Run, Tap},
+};
+use crate::{
+    build::{EBPF_PACKAGE, host_cargo},
+    layout::Layout,
+    process::{output, say, shown},
+    vm::{self, Ending, Job, Kernel, Size},
+};
+
+/// End-to-end and real-kernel tests.
+const TESTS_PACKAGE: &str = "holdpoint-tests";
+/// All tests of one kernel take minutes; more than this, and they hang.
+const GUEST_LIMIT: Duration = Duration::from_mins(20);
+const BIN_DIR: &str = "HOLDPOINT_BIN_DIR";
+
+pub(crate) fn unit(layout: &Layout, filters: &[String], tally: &mut Tally) {
+    let mut product = host_cargo(layout);
+    product.args(["test", "--no-fail-fast", "--workspace"]);
+    // xtask goes apart: built along with the others it would share their
+    // features, and `cargo xtask` would be built anew each time it is called.
+    for package in [EBPF_PACKAGE, TESTS_PACKAGE, "xtask", "xtask-codegen"] {
+        product.args(["--exclude", package]);
+    }
+    cargo_test(product, "unit", filters, tally);
+    let mut xtask = host_cargo(layout);
+    xtask.args(["test", "--package", "xtask"]);
+    cargo_test(xtask, "unit (xtask)", filters, tally);
+}
+
+pub(crate) fn e2e(layout: &Layout, filters: &[String], tally: &mut Tally) {
+    let mut e2e = host_cargo(layout);
+    e2e.env(BIN_DIR, layout.bin_dir(false)).args([
+        "test",
+        "--package",
+        TESTS_PACKAGE,
+        "--test",
+        "e2e",
+    ]);
+    cargo_test(e2e, "e2e", filters, tally);
+}
+
+pub(crate) fn vm(layout: &Layout, kernels: &[Kernel], filters: &[String], tally: &mut Tally) {
+    let program = match vm_program(layout) {
+        Ok(program) => program,
+        Err(error) => return tally.fail("vm", &format!("{error:#}")),
+    };
+    for kernel in kernels {
+        say(format!("--- kernel {kernel}"));
+        let mut command: Vec<OsString> = vec![program.clone().into(), "--test-threads=1".into()];
+        command.extend(filters.iter().map(OsString::from));
+        let job = Job {
+            kernel: *kernel,
+            size: Size {
+                cpus: 2,
+                memory: 2048,
+            },
+            timeout: GUEST_LIMIT,
+            policy: None,
+            command,
+        };
+        let label = format!("vm ({kernel})");
+        let (tap, run) = Tap::new(io::stdout());
+        match vm::run(layout, &job, Box::new(tap), Box::new(io::stderr())) {
+            Ok(finished) => {
+                let ended_well = finished.ending == Ending::Exited(0);
+                if !ended_well {
+                    say(format!("logs of the guest: {}", finished.logs.display()));
+                }
+                add(tally, &label, &run, ended_well);
+            }
+            Err(error) => tally.fail(&label, &format!("{error:#}")),
+        }
+    }
+}
+
+/// Builds the tests for guests and gives the program they are in.
+fn vm_program(layout: &Layout) -> Result<PathBuf> {
+    let messages = output(
+        host_cargo(layout)
+            .args(["test", "--package", TESTS_PACKAGE, "--test", "vm"])
+            .args(["--no-run", "--message-format", "json"])
+            .stderr(Stdio::inherit()),
+    )?;
+    messages
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "vm")
+        .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
+        .context("cargo built no program for the test target `vm`")
+}
+
+fn cargo_test(mut cargo: Command, label: &str, filters: &[String], tally: &mut Tally) {
+    cargo.arg("--").args(filters);
+    match stream(&mut cargo) {
+        Ok((run, ended_well)) => add(tally, label, &run, ended_well),
+        Err(error) => tally.fail(label, &format!("{error:#}")),
+    }
+}
+
+fn add(tally: &mut Tally, label: &str, run: &Mutex<Run>, ended_well: bool) {
+    let run = run.lock().unwrap_or_else(PoisonError::into_inner);
+    tally.add(label, &run, ended_well);
+}
+
+/// Runs the command, its stdout passed on and read on the way.
+fn stream(command: &mut Command) -> Result<(std::sync::Arc<Mutex<Run>>, bool)> {
+    let name = shown(command);
+    let failed = || format!("cannot run `{name}`");
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(failed)?;
+    let mut from = child.stdout.take().context("the child has no stdout")?;
+    let (mut tap, run) = Tap::new(io::stdout());
+    io::copy(&mut from, &mut tap).with_context(failed)?;
+    tap.flush()?;
+    Ok((run, child.wait().with_context(failed)?.success()))
+}
