@@ -32,15 +32,6 @@ const LARGEST_MESSAGE: usize = 64 * 1024 * 1024;
 /// Requests in one page; also how many are asked for at once.
 const PAGE: u32 = 100;
 
-/// How far back the beginning of an id is looked up.
-const SEARCHED: usize = 2000;
-
-/// Shortest beginning of an id that is looked up.
-const SHORTEST_PREFIX: usize = 4;
-
-/// Length of a whole id (a UUID as text).
-const WHOLE_ID: usize = 36;
-
 /// A connection to the approver of a context.
 pub(crate) struct Reviews {
     client: ReviewsClient<InterceptedService<Channel, Authorization>>,
@@ -196,47 +187,16 @@ impl Reviews {
         }
     }
 
-    /// The request with this id, or whose id begins so.
+    /// The request with this id, or the only one whose id begins so: the approver
+    /// looks abbreviated ids up.
     pub(crate) async fn get(&mut self, id: &str) -> Result<Request, ReviewsError> {
-        let id = if id.len() >= WHOLE_ID {
-            id.to_owned()
-        } else {
-            self.whole_id(id).await?
-        };
-        let answer = self
-            .client
-            .get_request(timed(GetRequestRequest { id: id.clone() }));
-        let request = match answer.await {
+        let query = GetRequestRequest { id: id.to_owned() };
+        let request = match self.client.get_request(timed(query)).await {
             Ok(answer) => answer.into_inner().request,
             Err(status) if status.code() == tonic::Code::NotFound => None,
             Err(status) => return Err(self.name.failed(&status)),
         };
-        request.ok_or(ReviewsError::UnknownRequest { id })
-    }
-
-    async fn whole_id(&mut self, prefix: &str) -> Result<String, ReviewsError> {
-        if prefix.len() < SHORTEST_PREFIX {
-            return Err(ReviewsError::ShortId {
-                id: prefix.to_owned(),
-                shortest: SHORTEST_PREFIX,
-            });
-        }
-        let (requests, _) = self.list(&[], SEARCHED).await?;
-        let mut found = requests
-            .into_iter()
-            .map(|request| request.id)
-            .filter(|id| id.starts_with(prefix));
-        match (found.next(), found.next()) {
-            (Some(id), None) => Ok(id),
-            (None, _) => Err(ReviewsError::UnknownRequest {
-                id: prefix.to_owned(),
-            }),
-            (Some(one), Some(other)) => Err(ReviewsError::AmbiguousId {
-                id: prefix.to_owned(),
-                one,
-                other,
-            }),
-        }
+        request.ok_or_else(|| ReviewsError::UnknownRequest { id: id.to_owned() })
     }
 
     pub(crate) async fn watch(&mut self) -> Result<Streaming<WatchRequestsResponse>, ReviewsError> {

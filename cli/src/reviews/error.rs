@@ -35,17 +35,8 @@ pub(crate) enum ReviewsError {
     NotPermitted { who: String, message: String },
     #[error("there is no request {id:?}; `holdpoint requests list` shows them")]
     UnknownRequest { id: String },
-    #[error(
-        "{id:?} is too short for the beginning of a request's id; give at least {shortest} \
-         characters"
-    )]
-    ShortId { id: String, shortest: usize },
-    #[error("more than one request begins with {id:?}, such as {one} and {other}; give more of it")]
-    AmbiguousId {
-        id: String,
-        one: String,
-        other: String,
-    },
+    #[error("the approver refused: {message}")]
+    Refused { message: String },
     #[error("the approver ended the watch; start it again")]
     WatchEnded,
     #[error("the approver answered with an error: {message} ({code:?})")]
@@ -105,6 +96,9 @@ impl Peer {
                     .username
                     .as_ref()
                     .map_or_else(|| "you".to_owned(), |name| format!("{name:?}")),
+                message: status.message().to_owned(),
+            },
+            Code::InvalidArgument | Code::ResourceExhausted => ReviewsError::Refused {
                 message: status.message().to_owned(),
             },
             Code::Unavailable => ReviewsError::unreachable(&self.approver, status),

@@ -250,12 +250,17 @@ impl Reviews for Service {
     ) -> Result<Response<GetRequestResponse>, Status> {
         self.user(&request)?;
         let id = request.into_inner().id;
-        let found = self.list().iter().find(|one| one.id == id).cloned();
-        match found {
-            Some(request) => Ok(Response::new(GetRequestResponse {
-                request: Some(request),
+        if id.len() < 4 {
+            return Err(Status::invalid_argument("give 4 or more digits of the id"));
+        }
+        let list = self.list();
+        let mut found = list.iter().filter(|one| one.id.starts_with(&id));
+        match (found.next(), found.next()) {
+            (Some(request), None) => Ok(Response::new(GetRequestResponse {
+                request: Some(request.clone()),
             })),
-            None => Err(Status::not_found("no such request")),
+            (None, _) => Err(Status::not_found("no such request")),
+            _ => Err(Status::invalid_argument("several requests begin so")),
         }
     }
 

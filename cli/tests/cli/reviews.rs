@@ -216,7 +216,7 @@ fn every_refusal_says_what_and_why() {
     approve("ada", ID, "mine").fails(1, "belongs to a session of \"ada\", which is you");
     approve("vera", ID, "x").fails(1, "does not let \"vera\" do this: vera is a viewer");
     approve("bob", "0198f1a2-0000-7000-8000-0000000000ff", "x").fails(1, "there is no request");
-    approve("bob", "01", "x").fails(1, "too short");
+    approve("bob", "01", "x").fails(1, "the approver refused: give 4 or more digits");
     approve("bob", "ffff", "x").fails(1, "there is no request");
     approve("bob", ID, "broken").fails(1, "disk full\\u{1b}[2J");
     approve("bob", ID, "too late").fails(1, "was already denied by carol");
@@ -249,7 +249,7 @@ fn two_requests_that_begin_alike_are_not_confused() {
         .push(pending("0198f1a2-0000-7000-8000-00000000000b", &[b"x"]));
     program
         .run(&["--context", "bob", "deny", "0198f1a2", "--reason", "x"])
-        .fails(1, "more than one request begins with");
+        .fails(1, "the approver refused: several requests begin so");
 }
 
 #[test]
