@@ -15,6 +15,7 @@ pub mod token;
     clippy::all,
     clippy::pedantic,
     missing_docs,
+    clippy::allow_attributes_without_reason,
     reason = "generated code; the .proto files carry the documentation"
 )]
 #[rustfmt::skip]

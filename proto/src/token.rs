@@ -79,7 +79,10 @@ mod tests {
     fn a_cut_token_is_an_error_at_every_length() {
         let text = token().encode();
         for end in 0..text.len() {
-            assert!(EnrolmentToken::decode(&text[..end]).is_err(), "length {end}");
+            assert!(
+                EnrolmentToken::decode(&text[..end]).is_err(),
+                "length {end}"
+            );
         }
     }
 }

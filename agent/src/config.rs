@@ -1,0 +1,233 @@
+//! The daemon's configuration: one strict TOML file, read once at start.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use holdpoint_proto::control::DEFAULT_SOCKET;
+use serde::Deserialize;
+
+use crate::policy::{Policy, PolicyError};
+
+/// Where the configuration is unless told otherwise.
+pub const DEFAULT_PATH: &str = "/etc/holdpoint/holdpointd.toml";
+
+/// Longest profile or owner name, in bytes: they are kept in the kernel.
+const MAX_NAME: usize = 64;
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the host keeps its identity.
+    #[serde(default = "default_state_dir")]
+    pub state_dir: PathBuf,
+    /// Where local callers reach the daemon.
+    #[serde(default = "default_socket")]
+    pub control_socket: PathBuf,
+    /// Kinds of AI agents, by name.
+    #[serde(default)]
+    pub profiles: BTreeMap<String, ProfileConfig>,
+}
+
+/// One kind of AI agent.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileConfig {
+    /// Account, at the approver, of the person accountable for it. That person
+    /// cannot approve what it does.
+    pub owner: String,
+    /// Local users who may start sessions under it.
+    pub users: Vec<String>,
+    /// Its policy file.
+    pub policy: PathBuf,
+}
+
+/// A profile with its policy.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// See [`ProfileConfig::owner`].
+    pub owner: String,
+    /// See [`ProfileConfig::users`].
+    pub users: Vec<String>,
+    /// What its sessions may do.
+    pub policy: Policy,
+}
+
+/// Profiles by name.
+pub type Profiles = BTreeMap<String, Profile>;
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read the configuration {}: {source}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Cause.
+        source: std::io::Error,
+    },
+    /// It is not valid TOML, or has unknown or missing keys.
+    #[error("in the configuration {}: {source}", path.display())]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Where and what.
+        source: Box<toml::de::Error>,
+    },
+    /// A value makes no sense.
+    #[error("in the configuration {}: profile {profile:?}: {problem}", path.display())]
+    Profile {
+        /// Which file.
+        path: PathBuf,
+        /// Which profile.
+        profile: String,
+        /// What is wrong and how to mend it.
+        problem: String,
+    },
+    /// A policy of it cannot be used.
+    #[error("profile {profile:?}: {source}")]
+    Policy {
+        /// Which profile.
+        profile: String,
+        /// What is wrong.
+        source: PolicyError,
+    },
+}
+
+fn default_state_dir() -> PathBuf {
+    "/var/lib/holdpointd".into()
+}
+
+fn default_socket() -> PathBuf {
+    DEFAULT_SOCKET.into()
+}
+
+impl Config {
+    /// Reads and checks `path`.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Checks `text`, which came from `path`.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|source| ConfigError::Parse {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })?;
+        for (name, profile) in &config.profiles {
+            if let Some(problem) = profile.problem(name) {
+                return Err(ConfigError::Profile {
+                    path: path.to_owned(),
+                    profile: name.clone(),
+                    problem,
+                });
+            }
+        }
+        Ok(config)
+    }
+
+    /// Loads the policies of all profiles.
+    pub fn profiles(&self) -> Result<Profiles, ConfigError> {
+        self.profiles
+            .iter()
+            .map(|(name, profile)| {
+                let policy =
+                    Policy::load(&profile.policy).map_err(|source| ConfigError::Policy {
+                        profile: name.clone(),
+                        source,
+                    })?;
+                let profile = Profile {
+                    owner: profile.owner.clone(),
+                    users: profile.users.clone(),
+                    policy,
+                };
+                Ok((name.clone(), profile))
+            })
+            .collect()
+    }
+}
+
+impl ProfileConfig {
+    fn problem(&self, name: &str) -> Option<String> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {
+            return Some(format!(
+                "a profile's name has 1 to {MAX_NAME} of a-z, 0-9 and \"-\""
+            ));
+        }
+        if self.owner.is_empty() || self.owner.len() > MAX_NAME {
+            return Some(format!(
+                "`owner` must name an account at the approver, 1 to {MAX_NAME} bytes long"
+            ));
+        }
+        if self.users.is_empty() {
+            return Some(
+                "`users` is empty, so nobody could start a session; name the local users who may"
+                    .to_owned(),
+            );
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("holdpointd.toml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_gives_the_defaults() {
+        let config = parse("").unwrap();
+        assert_eq!(config.state_dir, Path::new("/var/lib/holdpointd"));
+        assert_eq!(config.control_socket, Path::new(DEFAULT_SOCKET));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let error = parse("stat_dir = \"/x\"").unwrap_err();
+        assert!(
+            error.contains("holdpointd.toml") && error.contains("stat_dir"),
+            "{error}"
+        );
+        let error =
+            parse("[profiles.a]\nowner='o'\nusers=['u']\npolicy='p'\nquorum=2").unwrap_err();
+        assert!(error.contains("quorum"), "{error}");
+    }
+
+    #[test]
+    fn a_profile_nobody_could_use_is_an_error() {
+        for (text, part) in [
+            ("[profiles.a]\nowner=''\nusers=['u']\npolicy='p'", "owner"),
+            ("[profiles.a]\nowner='o'\nusers=[]\npolicy='p'", "users"),
+            (
+                "[profiles.'A b']\nowner='o'\nusers=['u']\npolicy='p'",
+                "name",
+            ),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_policy_names_its_profile() {
+        let config =
+            parse("[profiles.a]\nowner='o'\nusers=['u']\npolicy='/no/such/policy.toml'").unwrap();
+        let error = config.profiles().unwrap_err().to_string();
+        assert!(
+            error.contains("\"a\"") && error.contains("/no/such/policy.toml"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,416 @@
+//! The holds of a host: what waits, what was answered, what still has to be said
+//! to the approver.
+//!
+//! Pure: time, the kernel's state and messages come in, [`Effect`]s go out. The
+//! one promise of this module: [`Answer::Release`] comes out only for a hold
+//! whose ruling was *allow*, or whose own request was approved before its
+//! deadline under its own digest. Everything else ends in a refusal, and nothing
+//! that waits is forgotten while the kernel still has it.
+
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use holdpoint_proto::v1;
+
+pub use self::report::Report;
+use crate::{
+    kernel::{Answer, ArgumentsMac, Held, HoldId, Settled, TaskState},
+    policy::OnDeny,
+};
+
+/// How long reading a stopped process may take before it is refused unread: its
+/// files may be on a filesystem that never answers.
+const READ_NS: u64 = 30_000_000_000;
+
+/// How long a ticket may go unused before the task is told again.
+const RETRY_NS: u64 = 2_000_000_000;
+
+/// In how many looks in a row a task must have gone on without trying again
+/// before its hold counts as given up.
+const GIVEN_UP: u8 = 3;
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Read what a reviewer must see and report it with [`Holds::ruled`].
+    Describe(Box<Held>),
+    /// Answer the hold in the kernel.
+    Answer(Box<Held>, Answer),
+    /// Let the kernel answer the like alone.
+    Remember(Box<Held>, Settled),
+    /// Remove the hold from the kernel.
+    Forget(HoldId),
+    /// Tell the approver, if it can be reached now; otherwise
+    /// [`Holds::unsettled`] repeats it.
+    Tell(Box<v1::HostMessage>),
+}
+
+/// What is to become of a hold, once it was read and judged.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ruling {
+    /// The policy lets it go on.
+    Allow {
+        /// What its arguments must be.
+        arguments: ArgumentsMac,
+        /// The kernel may answer the like alone.
+        settled: bool,
+    },
+    /// The policy refuses it.
+    Deny {
+        /// How.
+        on_deny: OnDeny,
+        /// The kernel may answer the like alone.
+        settled: bool,
+    },
+    /// A person decides.
+    Ask(Box<Ask>),
+    /// It could not be read or judged.
+    Unreadable {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A question to a person.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ask {
+    /// Names the request, the same after a restart.
+    pub request_id: String,
+    /// Digest of the context.
+    pub digest: [u8; 32],
+    /// What the person sees.
+    pub context: v1::RequestContext,
+    /// Wall-clock time of the stop.
+    pub held_at: prost_types::Timestamp,
+    /// Boot time, nanoseconds, at which nobody has answered.
+    pub deadline_ns: u64,
+    /// How a denial ends the operation.
+    pub on_deny: OnDeny,
+    /// What the arguments of an approved exec must be.
+    pub arguments: ArgumentsMac,
+}
+
+/// A decision whose signature was verified.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Decided {
+    /// Which request.
+    pub request_id: String,
+    /// What was decided about.
+    pub digest: Vec<u8>,
+    /// True for an approval.
+    pub approved: bool,
+    /// Who.
+    pub reviewer: String,
+}
+
+/// Why a decision changes nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Ignored {
+    /// No hold waits for it.
+    #[error("no hold waits for this request")]
+    Unknown,
+    /// It is about something else than what is held.
+    #[error("the decision is about another digest than the one that is held")]
+    Digest,
+    /// The hold was answered before.
+    #[error("the hold was answered before")]
+    Late,
+}
+
+#[derive(Clone, Debug)]
+struct Hold {
+    held: Held,
+    phase: Phase,
+    /// See [`GIVEN_UP`].
+    went_on: u8,
+}
+
+#[derive(Clone, Debug)]
+enum Phase {
+    Reading {
+        since_ns: u64,
+    },
+    Asking(Box<Ask>),
+    Answered {
+        answer: Answer,
+        at_ns: u64,
+        report: Option<Report>,
+    },
+}
+
+/// All holds of a host.
+#[derive(Debug, Default)]
+pub struct Holds {
+    holds: BTreeMap<HoldId, Hold>,
+    requests: HashMap<String, HoldId>,
+    /// What ended and the approver has not acknowledged.
+    unacknowledged: BTreeMap<String, v1::HostMessage>,
+}
+
+impl Holds {
+    /// How many operations wait.
+    pub fn len(&self) -> usize {
+        self.holds.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.holds.is_empty()
+    }
+
+    /// The kernel stopped an operation, or an earlier daemon left one.
+    pub fn discovered(&mut self, held: Held, now_ns: u64) -> Vec<Effect> {
+        if self.holds.contains_key(&held.id) {
+            return Vec::new();
+        }
+        let mut effects = Vec::new();
+        // A thread waits with one operation at a time: an older one is over.
+        let older: Vec<HoldId> = self
+            .holds
+            .keys()
+            .filter(|id| id.task() == held.id.task())
+            .copied()
+            .collect();
+        for id in older {
+            effects.extend(self.abandoned(id, "the process gave the operation up"));
+        }
+        effects.push(Effect::Describe(Box::new(held.clone())));
+        self.holds.insert(
+            held.id,
+            Hold {
+                held,
+                phase: Phase::Reading { since_ns: now_ns },
+                went_on: 0,
+            },
+        );
+        effects
+    }
+
+    /// The hold was read and judged.
+    pub fn ruled(&mut self, id: HoldId, ruling: Ruling, now_ns: u64) -> Vec<Effect> {
+        let Some(hold) = self.holds.get_mut(&id) else {
+            return Vec::new();
+        };
+        if !matches!(hold.phase, Phase::Reading { .. }) {
+            return Vec::new();
+        }
+        let mut effects = Vec::new();
+        let remember = |settled: bool, verdict: Settled| {
+            settled.then(|| Effect::Remember(Box::new(hold.held.clone()), verdict))
+        };
+        match ruling {
+            Ruling::Allow { arguments, settled } => {
+                effects.extend(remember(settled, Settled::Allow));
+                effects.push(hold.answer(Answer::Release(arguments), now_ns, None));
+            }
+            Ruling::Deny { on_deny, settled } => {
+                // The kernel alone can refuse, but not kill.
+                effects.extend(remember(settled && on_deny == OnDeny::Errno, Settled::Deny));
+                effects.push(hold.answer(refusal(on_deny), now_ns, None));
+            }
+            Ruling::Unreadable { .. } => {
+                effects.push(hold.answer(Answer::Refuse, now_ns, None));
+            }
+            Ruling::Ask(ask) if now_ns >= ask.deadline_ns => {
+                // It waited through a restart for longer than it may.
+                let report = Report::expired(&ask.request_id);
+                effects.push(Effect::Tell(Box::new(report::open(&ask, now_ns))));
+                self.requests.insert(ask.request_id.clone(), id);
+                effects.push(hold.answer(refusal(ask.on_deny), now_ns, Some(report)));
+            }
+            Ruling::Ask(ask) => {
+                effects.push(Effect::Tell(Box::new(report::open(&ask, now_ns))));
+                self.requests.insert(ask.request_id.clone(), id);
+                hold.phase = Phase::Asking(ask);
+            }
+        }
+        effects
+    }
+
+    /// A person decided.
+    pub fn decided(&mut self, decided: &Decided, now_ns: u64) -> Result<Vec<Effect>, Ignored> {
+        let hold = self
+            .by_request(&decided.request_id)
+            .ok_or(Ignored::Unknown)?;
+        let Phase::Asking(ask) = &hold.phase else {
+            return Err(Ignored::Late);
+        };
+        if decided.digest != ask.digest {
+            return Err(Ignored::Digest);
+        }
+        if now_ns >= ask.deadline_ns {
+            let (answer, report) = (refusal(ask.on_deny), Report::expired(&ask.request_id));
+            return Ok(vec![hold.answer(answer, now_ns, Some(report))]);
+        }
+        let report = Report::decided(&ask.request_id, &decided.reviewer);
+        let answer = if decided.approved {
+            Answer::Release(ask.arguments)
+        } else {
+            refusal(ask.on_deny)
+        };
+        Ok(vec![hold.answer(answer, now_ns, Some(report))])
+    }
+
+    /// The approver cannot put the request to a person.
+    pub fn rejected(&mut self, request_id: &str, reason: &str, now_ns: u64) -> Vec<Effect> {
+        let Some(hold) = self.by_request(request_id) else {
+            return Vec::new();
+        };
+        let Phase::Asking(ask) = &hold.phase else {
+            return Vec::new();
+        };
+        let (answer, report) = (refusal(ask.on_deny), Report::rejected(request_id, reason));
+        vec![hold.answer(answer, now_ns, Some(report))]
+    }
+
+    /// The kernel let the operation go on.
+    pub fn released(&mut self, id: HoldId) -> Vec<Effect> {
+        self.ended(id, v1::Outcome::Released, "")
+    }
+
+    /// The kernel refused the operation.
+    pub fn refused(&mut self, id: HoldId) -> Vec<Effect> {
+        self.ended(id, v1::Outcome::Refused, "")
+    }
+
+    /// The operation ended without using an answer.
+    pub fn abandoned(&mut self, id: HoldId, reason: &str) -> Vec<Effect> {
+        self.ended(id, v1::Outcome::Gone, reason)
+    }
+
+    /// Compares with what the kernel has: `waiting` is everything that waits now.
+    pub fn reconcile(
+        &mut self,
+        waiting: Vec<Held>,
+        state: impl Fn(HoldId) -> TaskState,
+        now_ns: u64,
+    ) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let mut present = HashSet::new();
+        for held in waiting {
+            present.insert(held.id);
+            let id = held.id;
+            if let Some(hold) = self.holds.get_mut(&id) {
+                let tried = held.evaluations != hold.held.evaluations;
+                hold.held.evaluations = held.evaluations;
+                hold.went_on = match state(id) {
+                    TaskState::Running if !tried => hold.went_on + 1,
+                    _ => 0,
+                };
+            } else if state(id) == TaskState::Gone {
+                effects.push(Effect::Forget(id));
+            } else {
+                effects.extend(self.discovered(held, now_ns));
+            }
+        }
+        for id in self.holds.keys().copied().collect::<Vec<_>>() {
+            effects.extend(self.reconcile_one(id, present.contains(&id), &state, now_ns));
+        }
+        effects
+    }
+
+    fn reconcile_one(
+        &mut self,
+        id: HoldId,
+        present: bool,
+        state: &impl Fn(HoldId) -> TaskState,
+        now_ns: u64,
+    ) -> Vec<Effect> {
+        let Some(hold) = self.holds.get_mut(&id) else {
+            return Vec::new();
+        };
+        if !present {
+            // Its end was told by an event that is lost or still on its way; what
+            // is on its way comes before the next look.
+            hold.went_on += 1;
+            if hold.went_on < GIVEN_UP {
+                return Vec::new();
+            }
+            return self.ended(id, v1::Outcome::Unspecified, "the gate's event was lost");
+        }
+        if state(id) == TaskState::Gone {
+            let mut effects = self.abandoned(id, "the process is gone");
+            effects.push(Effect::Forget(id));
+            return effects;
+        }
+        if hold.went_on >= GIVEN_UP {
+            let mut effects = self.abandoned(id, "the process gave the operation up");
+            effects.push(Effect::Forget(id));
+            return effects;
+        }
+        match &mut hold.phase {
+            Phase::Reading { since_ns } if now_ns.saturating_sub(*since_ns) >= READ_NS => {
+                vec![hold.answer(Answer::Refuse, now_ns, None)]
+            }
+            Phase::Asking(ask) if now_ns >= ask.deadline_ns => {
+                let (answer, report) = (refusal(ask.on_deny), Report::expired(&ask.request_id));
+                vec![hold.answer(answer, now_ns, Some(report))]
+            }
+            Phase::Answered { answer, at_ns, .. } if now_ns.saturating_sub(*at_ns) >= RETRY_NS => {
+                *at_ns = now_ns;
+                vec![Effect::Answer(Box::new(hold.held.clone()), *answer)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The approver has stored how a request ended.
+    pub fn acknowledged(&mut self, request_id: &str) {
+        self.unacknowledged.remove(request_id);
+    }
+
+    /// Everything the approver has to hear again after a reconnect.
+    pub fn unsettled(&self, now_ns: u64) -> Vec<v1::HostMessage> {
+        let asking = self.holds.values().filter_map(|hold| match &hold.phase {
+            Phase::Asking(ask) => Some(report::open(ask, now_ns)),
+            _ => None,
+        });
+        asking
+            .chain(self.unacknowledged.values().cloned())
+            .collect()
+    }
+
+    fn by_request(&mut self, request_id: &str) -> Option<&mut Hold> {
+        let id = self.requests.get(request_id)?;
+        self.holds.get_mut(id)
+    }
+
+    /// The hold is over: what is to be said is said until it is acknowledged.
+    fn ended(&mut self, id: HoldId, outcome: v1::Outcome, detail: &str) -> Vec<Effect> {
+        let Some(hold) = self.holds.remove(&id) else {
+            return Vec::new();
+        };
+        let (request_id, message) = match hold.phase {
+            Phase::Reading { .. } | Phase::Answered { report: None, .. } => return Vec::new(),
+            Phase::Asking(ask) => (ask.request_id.clone(), report::withdraw(&ask, detail)),
+            Phase::Answered {
+                report: Some(report),
+                ..
+            } => (report.request_id.clone(), report.message(outcome, detail)),
+        };
+        self.requests.remove(&request_id);
+        self.unacknowledged.insert(request_id, message.clone());
+        vec![Effect::Tell(Box::new(message))]
+    }
+}
+
+impl Hold {
+    fn answer(&mut self, answer: Answer, now_ns: u64, report: Option<Report>) -> Effect {
+        self.phase = Phase::Answered {
+            answer,
+            at_ns: now_ns,
+            report,
+        };
+        Effect::Answer(Box::new(self.held.clone()), answer)
+    }
+}
+
+const fn refusal(on_deny: OnDeny) -> Answer {
+    match on_deny {
+        OnDeny::Errno => Answer::Refuse,
+        OnDeny::Kill => Answer::Kill,
+    }
+}

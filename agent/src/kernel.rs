@@ -1,0 +1,431 @@
+//! The port to the kernel: what the daemon needs of a gate, whoever provides it.
+//!
+//! Two implementations: [`live`] drives the eBPF programs, [`simulated`] plays a
+//! kernel from a script, for tests and laptops. Raw values from the kernel side
+//! are turned into the types here once, and nowhere else.
+
+pub mod live;
+pub mod simulated;
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
+
+use holdpoint_agent_common as raw;
+pub use holdpoint_agent_common::{ArgumentsMac, Cause, FileId, TaskKey};
+use tokio::sync::mpsc;
+
+/// Names one hold for as long as the machine is up: the thread, and when it was
+/// first stopped.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct HoldId {
+    /// Thread id.
+    pub tid: u32,
+    /// Thread group id.
+    pub tgid: u32,
+    /// Start of the thread, nanoseconds since boot.
+    pub start_ns: u64,
+    /// First stop, nanoseconds since boot.
+    pub held_ns: u64,
+}
+
+impl HoldId {
+    /// The hold that `task` entered at `held_ns`.
+    pub const fn new(task: TaskKey, held_ns: u64) -> Self {
+        Self {
+            tid: task.tid,
+            tgid: task.tgid,
+            start_ns: task.start_ns,
+            held_ns,
+        }
+    }
+
+    /// The thread that waits.
+    pub const fn task(self) -> TaskKey {
+        TaskKey {
+            tid: self.tid,
+            tgid: self.tgid,
+            start_ns: self.start_ns,
+        }
+    }
+}
+
+impl fmt::Display for HoldId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}@{}", self.tgid, self.tid, self.held_ns)
+    }
+}
+
+/// A session, by its random number.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SessionId(pub u64);
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Where a connect goes.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Destination {
+    /// Canonical: never an IPv4-mapped or unspecified address.
+    pub address: IpAddr,
+    /// Port.
+    pub port: u16,
+    /// IP protocol number of the socket.
+    pub protocol: u16,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// Interface of a link-local address, otherwise 0.
+    pub scope_id: u32,
+}
+
+/// What a stopped task attempted, as the kernel saw it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Attempted {
+    /// Execution of a file.
+    Exec {
+        /// Which file.
+        file: FileId,
+        /// Its path in the task's mount namespace.
+        path: Vec<u8>,
+        /// Where its arguments are in the task's memory.
+        memory: ExecMemory,
+    },
+    /// A connection.
+    Connect(Destination),
+}
+
+/// Addresses in the memory of a task that is stopped in execve.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ExecMemory {
+    /// Array of pointers to arguments, null-terminated.
+    pub argv: u64,
+    /// Array of pointers to environment strings, null-terminated.
+    pub envp: u64,
+    /// Pointers are 4 bytes wide, not 8.
+    pub compat: bool,
+}
+
+/// An operation that waits in the kernel.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Held {
+    /// Names the hold.
+    pub id: HoldId,
+    /// Session of the task.
+    pub session: SessionId,
+    /// What it attempted.
+    pub attempted: Attempted,
+    /// The operation as the kernel compares it; part of every ticket.
+    pub operation: raw::OperationKey,
+    /// Real user of the task.
+    pub uid: u32,
+    /// Real group of the task.
+    pub gid: u32,
+    /// How often the kernel judged it: grows while the task keeps trying.
+    pub evaluations: u64,
+}
+
+/// What the gate tells as it happens.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum GateEvent {
+    /// The task waits; look it up with [`Gate::held`].
+    Held(TaskKey),
+    /// A ticket was used and the operation goes on.
+    Released(HoldId),
+    /// A ticket was used and the operation was refused.
+    Refused(HoldId),
+    /// The operation ended without using an answer.
+    Abandoned(HoldId),
+    /// The kernel refused on its own, without a hold.
+    RefusedAlone {
+        /// The task.
+        task: TaskKey,
+        /// Its session.
+        session: SessionId,
+        /// Why.
+        cause: Cause,
+    },
+}
+
+/// How a hold ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Answer {
+    /// The operation goes on, if its arguments are these (exec only).
+    Release(ArgumentsMac),
+    /// The operation fails with `EPERM`.
+    Refuse,
+    /// The process is killed.
+    Kill,
+}
+
+/// Where a task is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TaskState {
+    /// Stopped by a signal: a hold keeps it, or somebody's SIGSTOP.
+    Stopped,
+    /// Anything else that is alive.
+    Running,
+    /// It exited, or its number belongs to another task now.
+    Gone,
+}
+
+/// A verdict the kernel may give alone from now on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Settled {
+    /// The operation passes.
+    Allow,
+    /// The operation fails with `EPERM`.
+    Deny,
+}
+
+/// A running session.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Session {
+    /// Its number.
+    pub id: SessionId,
+    /// Profile it runs under.
+    pub profile: String,
+    /// Accountable person.
+    pub owner: String,
+    /// First process.
+    pub root: TaskKey,
+    /// Local user that started it.
+    pub uid: u32,
+}
+
+/// What is known of a held operation beyond the kernel's record.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Facts {
+    /// The calling process.
+    pub caller: ProcessFacts,
+    /// From its parent up to the root of the session.
+    pub ancestry: Vec<ProcessFacts>,
+    /// For an exec.
+    pub exec: Option<ExecFacts>,
+}
+
+/// One process of a tracked tree.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ProcessFacts {
+    /// Thread group id.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Start, nanoseconds since boot (of the clock's resolution for ancestors).
+    pub start_ns: u64,
+    /// Real user.
+    pub uid: u32,
+    /// Real group.
+    pub gid: u32,
+    /// Program it runs, empty if it cannot be told.
+    pub executable: Vec<u8>,
+    /// Whether the host's file of that path is that program.
+    pub executable_is_hosts: bool,
+    /// Working directory.
+    pub cwd: Vec<u8>,
+    /// Arguments it was started with.
+    pub argv: Vec<Vec<u8>>,
+}
+
+/// What an exec would run.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ExecFacts {
+    /// All arguments.
+    pub argv: Vec<Vec<u8>>,
+    /// SHA-256 of the environment strings, each with its NUL.
+    pub environment_sha256: [u8; 32],
+    /// Keyed hashes for the ticket.
+    pub arguments: ArgumentsMac,
+    /// The host's file of that path is this file.
+    pub path_is_hosts: bool,
+    /// The file has no other name.
+    pub single_link: bool,
+}
+
+/// Why a held operation cannot be shown to anybody; it is then refused.
+#[derive(Debug, thiserror::Error)]
+pub enum DescribeError {
+    /// The task is gone.
+    #[error("the process is gone")]
+    Gone,
+    /// More than can be reviewed.
+    #[error("arguments and environment are larger than {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// Its memory could not be read.
+    #[error("cannot read the arguments at {address:#x}: {source}")]
+    Memory {
+        /// Address in the task.
+        address: u64,
+        /// Cause.
+        source: std::io::Error,
+    },
+}
+
+/// Why the gate could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// The kernel or its parts do not fit.
+    #[error("{0}")]
+    Unsupported(String),
+    /// A map could not be used.
+    #[error("cannot {action} in map {map}: {source}")]
+    Map {
+        /// What was tried.
+        action: &'static str,
+        /// Which map.
+        map: &'static str,
+        /// Cause.
+        source: aya::maps::MapError,
+    },
+    /// The object file was refused.
+    #[error("cannot load the gate: {0}")]
+    Load(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A system call failed.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// What was tried.
+        action: String,
+        /// Cause.
+        source: std::io::Error,
+    },
+}
+
+/// A gate. Calls are quick (map operations and signals) but for
+/// [`describe`](Gate::describe), which reads another process and may block.
+pub trait Gate: Send + Sync + 'static {
+    /// The gate's events, once: a later call gives none. Events are hints and may
+    /// be lost; [`all_held`](Gate::all_held) is the truth.
+    fn events(&self) -> Option<mpsc::Receiver<GateEvent>>;
+
+    /// Everything that waits now.
+    fn all_held(&self) -> Result<Vec<Held>, GateError>;
+
+    /// What `task` waits with.
+    fn held(&self, task: TaskKey) -> Result<Option<Held>, GateError>;
+
+    /// Reads what a reviewer must see. May block on the files of the task.
+    fn describe(&self, held: &Held) -> Result<Facts, DescribeError>;
+
+    /// Writes a ticket that lives for `lifetime` and lets the task try again.
+    fn answer(&self, held: &Held, answer: Answer, lifetime: Duration) -> Result<(), GateError>;
+
+    /// Removes a hold whose task gave the operation up.
+    fn forget(&self, id: HoldId) -> Result<(), GateError>;
+
+    /// Lets the kernel answer operations like `held` in its session alone.
+    fn remember(&self, held: &Held, settled: Settled) -> Result<(), GateError>;
+
+    /// Voids everything remembered.
+    fn policy_changed(&self) -> Result<(), GateError>;
+
+    /// Makes process `pid` the root of a new session. `Err` leaves it untracked.
+    fn begin_session(
+        &self,
+        pid: u32,
+        profile: &str,
+        owner: &str,
+        uid: u32,
+    ) -> Result<Session, GateError>;
+
+    /// The session of process `pid`, if it is tracked.
+    fn session_of(&self, pid: u32) -> Result<Option<SessionId>, GateError>;
+
+    /// All sessions, also those whose tree is gone.
+    fn sessions(&self) -> Result<Vec<Session>, GateError>;
+
+    /// Forgets the sessions that have no process left.
+    fn sweep_sessions(&self) -> Result<(), GateError>;
+
+    /// Where a task is.
+    fn task_state(&self, task: TaskKey) -> TaskState;
+
+    /// Nanoseconds since boot.
+    fn now_ns(&self) -> u64;
+
+    /// A secret of this boot, the same after a restart of the daemon.
+    fn boot_secret(&self) -> [u64; 2];
+
+    /// Events lost so far because nobody read them in time.
+    fn lost_events(&self) -> u64;
+
+    /// Proves that a known deny denies (invariant I9). `Err` says what did not.
+    fn canary(&self) -> Result<(), String>;
+}
+
+impl Held {
+    /// Reads the kernel's record. `None` if it is not complete yet or of a kind
+    /// this version does not know.
+    pub fn from_raw(task: TaskKey, pending: &raw::Pending) -> Option<Self> {
+        if pending.held_ns == 0 {
+            return None;
+        }
+        let attempted = match raw::OperationKind::try_from(pending.operation.kind).ok()? {
+            raw::OperationKind::Exec => Attempted::Exec {
+                file: pending.operation.file()?,
+                path: pending.path().to_vec(),
+                memory: ExecMemory {
+                    argv: pending.argv,
+                    envp: pending.envp,
+                    compat: pending.flags & raw::PENDING_COMPAT != 0,
+                },
+            },
+            raw::OperationKind::Connect => {
+                Attempted::Connect(Destination::from_raw(&pending.operation.peer()?))
+            }
+        };
+        Some(Self {
+            id: HoldId::new(task, pending.held_ns),
+            session: SessionId(pending.session),
+            attempted,
+            operation: pending.operation,
+            uid: pending.uid,
+            gid: pending.gid,
+            evaluations: pending.evaluations,
+        })
+    }
+}
+
+impl Destination {
+    fn from_raw(peer: &raw::Peer) -> Self {
+        const AF_INET: u16 = 2;
+        let [a, b, c, d, ..] = peer.address;
+        Self {
+            address: if peer.family == AF_INET {
+                IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+            } else {
+                IpAddr::V6(Ipv6Addr::from(peer.address))
+            },
+            port: peer.port,
+            protocol: peer.protocol,
+            netns: peer.netns,
+            scope_id: peer.scope_id,
+        }
+    }
+}
+
+impl GateEvent {
+    /// Reads the kernel's event; the error names the value this version does not know.
+    pub fn from_raw(event: &raw::Event) -> Result<Self, raw::UnknownValue> {
+        let id = HoldId::new(event.task, event.held_ns);
+        Ok(match raw::EventKind::try_from(event.kind)? {
+            raw::EventKind::Held => Self::Held(event.task),
+            raw::EventKind::Released => Self::Released(id),
+            raw::EventKind::Abandoned => Self::Abandoned(id),
+            raw::EventKind::Refused => match Cause::try_from(event.cause)? {
+                Cause::Ticket => Self::Refused(id),
+                cause => Self::RefusedAlone {
+                    task: event.task,
+                    session: SessionId(event.session),
+                    cause,
+                },
+            },
+        })
+    }
+}

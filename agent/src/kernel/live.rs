@@ -1,0 +1,252 @@
+//! The live gate: eBPF programs in the running kernel.
+//!
+//! Links and maps are pinned, so that nothing opens when the daemon dies
+//! (invariant I7). Every start loads the programs anew onto the pinned maps and
+//! replaces the pinned links one by one; for a moment both judge, never none.
+
+mod canary;
+mod load;
+mod maps;
+mod offsets;
+
+use std::{collections::HashSet, time::Duration};
+
+use holdpoint_agent_common::{self as raw, TaskKey};
+use tokio::sync::mpsc;
+
+pub use self::canary::run_as_child as canary_child;
+use super::{
+    Answer, DescribeError, Facts, Gate, GateError, GateEvent, Held, HoldId, Session, SessionId,
+    Settled, TaskState,
+};
+use crate::process;
+
+/// The gate of this machine.
+pub struct LiveGate {
+    maps: maps::Maps,
+    events: std::sync::Mutex<Option<mpsc::Receiver<GateEvent>>>,
+    boot_secret: [u64; 2],
+}
+
+impl LiveGate {
+    /// Loads the programs, attaches and pins them. Must run inside a tokio runtime.
+    ///
+    /// Needs root, a kernel from 6.1 with BTF and `bpf` among its active LSMs, and
+    /// bpffs on `/sys/fs/bpf`; the error says what is missing and how to mend it.
+    pub fn load() -> Result<Self, GateError> {
+        let loaded = load::load()?;
+        let (sender, receiver) = mpsc::channel(4096);
+        tokio::spawn(maps::pump(loaded.events, sender));
+        Ok(Self {
+            maps: loaded.maps,
+            events: std::sync::Mutex::new(Some(receiver)),
+            boot_secret: loaded.boot_secret,
+        })
+    }
+
+    fn ticket(&self, held: &Held, answer: Answer, lifetime: Duration) -> raw::Ticket {
+        let (answer, arguments) = match answer {
+            Answer::Release(arguments) => (raw::Answer::Release, arguments),
+            Answer::Refuse => (raw::Answer::Refuse, raw::ArgumentsMac::default()),
+            Answer::Kill => (raw::Answer::Kill, raw::ArgumentsMac::default()),
+        };
+        let lifetime = u64::try_from(lifetime.as_nanos()).unwrap_or(u64::MAX);
+        raw::Ticket {
+            operation: held.operation,
+            held_ns: held.id.held_ns,
+            until_ns: self.now_ns().saturating_add(lifetime),
+            answer: answer as u32,
+            _pad: 0,
+            arguments,
+        }
+    }
+
+    /// Tracked ancestors that stopped because this task was seen to stop (sudo,
+    /// script and the like) wait for a SIGCONT that nobody else will send.
+    fn resume_mirrors(&self, task: TaskKey) {
+        for ancestor in process::ancestors(task.tgid) {
+            let tracked = matches!(self.session_of(ancestor), Ok(Some(_)));
+            if !tracked {
+                return;
+            }
+            let waits = self.maps.process_waits(ancestor).unwrap_or(true);
+            if !waits && process::is_stopped(ancestor) {
+                // The process may be gone by now; then there is nothing to resume.
+                let _ = process::resume(ancestor);
+            }
+        }
+    }
+}
+
+impl Gate for LiveGate {
+    fn events(&self) -> Option<mpsc::Receiver<GateEvent>> {
+        self.events.lock().ok()?.take()
+    }
+
+    fn all_held(&self) -> Result<Vec<Held>, GateError> {
+        Ok(self
+            .maps
+            .all_pending()?
+            .iter()
+            .filter_map(|(task, pending)| Held::from_raw(*task, pending))
+            .collect())
+    }
+
+    fn held(&self, task: TaskKey) -> Result<Option<Held>, GateError> {
+        Ok(self
+            .maps
+            .pending(task)?
+            .and_then(|pending| Held::from_raw(task, &pending)))
+    }
+
+    fn describe(&self, held: &Held) -> Result<Facts, DescribeError> {
+        process::describe(
+            held,
+            self.boot_secret,
+            |pid| matches!(self.session_of(pid), Ok(Some(session)) if session == held.session),
+        )
+    }
+
+    fn answer(&self, held: &Held, answer: Answer, lifetime: Duration) -> Result<(), GateError> {
+        let task = held.id.task();
+        self.maps
+            .write_ticket(task, &self.ticket(held, answer, lifetime))?;
+        match process::resume_task(task) {
+            Ok(()) => self.resume_mirrors(task),
+            // Gone: the sweep finds out and withdraws.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => {
+                return Err(GateError::System {
+                    action: format!("resume process {}", task.tgid),
+                    source,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&self, id: HoldId) -> Result<(), GateError> {
+        let task = id.task();
+        if self
+            .maps
+            .pending(task)?
+            .is_some_and(|pending| pending.held_ns == id.held_ns)
+        {
+            self.maps.remove_pending(task)?;
+        }
+        self.maps.remove_ticket(task)
+    }
+
+    fn remember(&self, held: &Held, settled: Settled) -> Result<(), GateError> {
+        let answer = match settled {
+            Settled::Allow => raw::Answer::Release,
+            Settled::Deny => raw::Answer::Refuse,
+        };
+        self.maps.remember(held.session.0, held.operation, answer)
+    }
+
+    fn policy_changed(&self) -> Result<(), GateError> {
+        self.maps.raise_epoch()
+    }
+
+    fn begin_session(
+        &self,
+        pid: u32,
+        profile: &str,
+        owner: &str,
+        uid: u32,
+    ) -> Result<Session, GateError> {
+        let name = |text: &str, what| {
+            raw::SessionName::new(text).ok_or_else(|| {
+                GateError::Unsupported(format!("the {what} {text:?} is longer than 64 bytes"))
+            })
+        };
+        let root = process::sole_thread(pid, uid).map_err(|source| GateError::System {
+            action: format!("track process {pid}"),
+            source,
+        })?;
+        let session = raw::Session {
+            profile: name(profile, "profile name")?,
+            owner: name(owner, "owner name")?,
+            root,
+            uid,
+            _pad: 0,
+        };
+        let id = SessionId(process::random_u64()?.max(2));
+        self.maps.add_session(id.0, &session)?;
+        if let Err(error) = self.maps.label(pid, id.0, 0) {
+            // The label is what counts; a session without one is only a leftover.
+            let _ = self.maps.remove_session(id.0);
+            return Err(error);
+        }
+        Ok(Session {
+            id,
+            profile: profile.to_owned(),
+            owner: owner.to_owned(),
+            root,
+            uid,
+        })
+    }
+
+    fn session_of(&self, pid: u32) -> Result<Option<SessionId>, GateError> {
+        Ok(self
+            .maps
+            .label_of(pid)?
+            .map(|label| SessionId(label.session)))
+    }
+
+    fn sessions(&self) -> Result<Vec<Session>, GateError> {
+        Ok(self
+            .maps
+            .sessions()?
+            .into_iter()
+            .filter_map(|(id, session)| {
+                Some(Session {
+                    id: SessionId(id),
+                    profile: session.profile.as_str()?.to_owned(),
+                    owner: session.owner.as_str()?.to_owned(),
+                    root: session.root,
+                    uid: session.uid,
+                })
+            })
+            .collect())
+    }
+
+    fn sweep_sessions(&self) -> Result<(), GateError> {
+        // Sessions first: one that begins meanwhile is then not in the list.
+        let known = self.maps.sessions()?;
+        let mut alive = HashSet::new();
+        for pid in process::all_pids() {
+            if let Some(session) = self.session_of(pid)? {
+                alive.insert(session.0);
+            }
+        }
+        for (id, session) in known {
+            let starting = self.task_state(session.root) != TaskState::Gone;
+            if !alive.contains(&id) && !starting {
+                self.maps.remove_session(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn task_state(&self, task: TaskKey) -> TaskState {
+        process::state(task)
+    }
+
+    fn now_ns(&self) -> u64 {
+        process::boot_time_ns()
+    }
+
+    fn boot_secret(&self) -> [u64; 2] {
+        self.boot_secret
+    }
+
+    fn lost_events(&self) -> u64 {
+        self.maps.lost_events().unwrap_or(0)
+    }
+
+    fn canary(&self) -> Result<(), String> {
+        canary::run(&self.maps)
+    }
+}

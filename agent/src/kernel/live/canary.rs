@@ -1,0 +1,111 @@
+//! The canary: proof that a known deny denies (invariant I9).
+//!
+//! A child that is labelled with a cut session tries what every session is
+//! judged for, itself and through a child of its own. Loading and attaching
+//! prove nothing: with `bpf` missing from the LSM list both succeed and nothing
+//! is ever judged.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    process::{Child, Command, ExitCode, Stdio},
+    time::Duration,
+};
+
+use holdpoint_agent_common::LABEL_CUT;
+
+use super::maps::Maps;
+
+/// Session number of the canary; no real session gets it.
+const SESSION: u64 = 1;
+
+/// Where the child connects to: loopback, the discard port. Whether anybody
+/// listens does not matter, only whether the kernel says EPERM.
+const TARGET: ([u8; 4], u16) = ([127, 0, 0, 1], 9);
+
+/// Hidden first argument that makes `holdpointd` the canary's child.
+pub(super) const CHILD_ARGUMENT: &str = "canary";
+
+/// Runs the canary once; takes some milliseconds.
+pub(super) fn run(maps: &Maps) -> Result<(), String> {
+    let mut child = Command::new("/proc/self/exe")
+        .arg(CHILD_ARGUMENT)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("cannot start the canary: {error}"))?;
+    let result = watch(maps, &mut child);
+    // Whatever it said, it must not stay. Both fail only if it is gone already.
+    let _ = child.kill();
+    let _ = child.wait();
+    result
+}
+
+fn watch(maps: &Maps, child: &mut Child) -> Result<(), String> {
+    let lost = |error: std::io::Error| format!("lost the canary: {error}");
+    let mut input = child.stdin.take().ok_or("the canary has no input")?;
+    let mut output = BufReader::new(child.stdout.take().ok_or("the canary has no output")?);
+    let mut line = String::new();
+    output.read_line(&mut line).map_err(lost)?;
+    if line.trim() != "free connect passed exec passed" {
+        return Err(format!(
+            "the canary could not do before it was labelled what it must fail to do after: {}",
+            line.trim()
+        ));
+    }
+    maps.label(child.id(), SESSION, LABEL_CUT)
+        .map_err(|error| format!("cannot label the canary: {error}"))?;
+    input.write_all(b"\n").map_err(lost)?;
+    line.clear();
+    output.read_line(&mut line).map_err(lost)?;
+    match line.trim() {
+        "cut connect refused exec refused" => Ok(()),
+        "" => Err("the canary died before it could report".to_owned()),
+        other => Err(format!(
+            "the kernel let pass what it must refuse ({other}); is `bpf` among the active security \
+             modules in /sys/kernel/security/lsm?"
+        )),
+    }
+}
+
+/// What the child does: tries, waits to be labelled, tries again.
+pub fn run_as_child() -> ExitCode {
+    let mut stdout = std::io::stdout();
+    let report = |stdout: &mut std::io::Stdout, phase: &str| {
+        writeln!(stdout, "{phase} connect {} exec {}", connect(), exec())
+            .and_then(|()| stdout.flush())
+            .is_ok()
+    };
+    if !report(&mut stdout, "free") {
+        return ExitCode::FAILURE;
+    }
+    let mut go = [0];
+    if std::io::stdin().read_exact(&mut go).is_err() || !report(&mut stdout, "cut") {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// Anything but EPERM counts as passed: the call got as far as the network.
+fn connect() -> &'static str {
+    let address = SocketAddr::from(TARGET);
+    match TcpStream::connect_timeout(&address, Duration::from_secs(1)) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => "refused",
+        _ => "passed",
+    }
+}
+
+/// An exec by a child of the child, which proves that the label is inherited.
+fn exec() -> &'static str {
+    let child = Command::new("/proc/self/exe")
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    match child {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => "refused",
+        _ => "passed",
+    }
+}

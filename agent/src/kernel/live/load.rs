@@ -1,0 +1,304 @@
+//! Loading, attaching and pinning the programs.
+//!
+//! Must never leave a moment without an attached gate once there was one: a new
+//! link is attached and pinned beside the old one, then renamed over it.
+
+use std::{
+    fs,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use aya::{
+    Btf, BtfError, Ebpf, EbpfLoader,
+    maps::{Map, MapData, RingBuf},
+    programs::{FExit, Lsm, ProgramError, links::FdLink},
+};
+use holdpoint_agent_common::{ABI, PINNED_MAPS};
+use tokio::io::{Interest, unix::AsyncFd};
+use tracing::{debug, info};
+
+use super::{maps::Maps, offsets};
+use crate::{kernel::GateError, process};
+
+/// The eBPF object, empty in a build without one.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HOLDPOINT_GATE_EMBEDDED"));
+
+const BPFFS: &str = "/sys/fs/bpf";
+const LSM_LIST: &str = "/sys/kernel/security/lsm";
+
+/// The end of a call first, then inheritance, then the gates: when a gate begins
+/// to hold, everything it relies on is there.
+const ENDS: [(&str, &str, Required); 7] = [
+    ("end_execve", "__x64_sys_execve", Required::Yes),
+    ("end_execveat", "__x64_sys_execveat", Required::Yes),
+    ("end_connect", "__x64_sys_connect", Required::Yes),
+    (
+        "end_compat_execve",
+        "__ia32_compat_sys_execve",
+        Required::IfThere,
+    ),
+    (
+        "end_compat_execveat",
+        "__ia32_compat_sys_execveat",
+        Required::IfThere,
+    ),
+    (
+        "end_compat_connect",
+        "__ia32_sys_connect",
+        Required::IfThere,
+    ),
+    (
+        "end_compat_socketcall",
+        "__ia32_compat_sys_socketcall",
+        Required::IfThere,
+    ),
+];
+const HOOKS: [(&str, &str); 3] = [
+    ("inherit_label", "task_alloc"),
+    ("gate_exec", "bprm_check_security"),
+    ("gate_connect", "socket_connect"),
+];
+
+/// Whether a kernel may lack the function.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Required {
+    Yes,
+    /// 32-bit entry points: a kernel built without them has no such calls.
+    IfThere,
+}
+
+/// What [`load`] gives.
+pub(super) struct Loaded {
+    pub(super) maps: Maps,
+    pub(super) events: RingBuf<MapData>,
+    pub(super) boot_secret: [u64; 2],
+}
+
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> GateError {
+    GateError::Load(Box::new(error))
+}
+
+fn system(action: impl Into<String>) -> impl FnOnce(std::io::Error) -> GateError {
+    let action = action.into();
+    move |source| GateError::System { action, source }
+}
+
+/// Checks what can be checked beforehand, so that the error names the mend.
+fn check_host() -> Result<(), GateError> {
+    if OBJECT.is_empty() {
+        return Err(GateError::Unsupported(
+            "this holdpointd was built without its eBPF object; build it with `cargo xtask build`"
+                .into(),
+        ));
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Err(GateError::Unsupported(
+            "the gate can only be loaded by root; start holdpointd as a system service".into(),
+        ));
+    }
+    let lsms = fs::read_to_string(LSM_LIST).map_err(system(format!(
+        "read {LSM_LIST} (mount securityfs on /sys/kernel/security)"
+    )))?;
+    if !lsms.trim().split(',').any(|name| name == "bpf") {
+        return Err(GateError::Unsupported(format!(
+            "`bpf` is not among the active security modules ({}); add it to the kernel's command \
+             line: lsm={},bpf, and reboot",
+            lsms.trim(),
+            lsms.trim()
+        )));
+    }
+    let filesystem = rustix::fs::statfs(BPFFS)
+        .map_err(|error| system(format!("look at {BPFFS}"))(error.into()))?;
+    if u32::try_from(filesystem.f_type).ok() != Some(0xcafe_4a11) {
+        return Err(GateError::Unsupported(format!(
+            "no bpffs on {BPFFS}; mount it: mount -t bpf bpf {BPFFS}"
+        )));
+    }
+    Ok(())
+}
+
+/// Loads everything onto the pinned maps and takes over from an earlier daemon.
+pub(super) fn load() -> Result<Loaded, GateError> {
+    check_host()?;
+    let root = Path::new(BPFFS).join(format!("holdpoint/v{ABI}"));
+    let (map_directory, link_directory) = (root.join("maps"), root.join("links"));
+    for directory in [&map_directory, &link_directory] {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(system(format!("make {}", directory.display())))?;
+    }
+    let offsets = offsets::read()?;
+    let btf = Btf::from_sys_fs().map_err(failed)?;
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(Some(&btf))
+        .allow_unsupported_maps()
+        .override_global("OFFSETS", &offsets, true);
+    for name in PINNED_MAPS {
+        loader.map_pin_path(name, map_directory.join(name));
+    }
+    let mut ebpf = loader.load(OBJECT).map_err(|error| {
+        GateError::Unsupported(format!(
+            "cannot load the gate's maps and programs: {}",
+            chain(&error)
+        ))
+    })?;
+    match aya_log::EbpfLogger::init(&mut ebpf) {
+        Ok(logger) => spawn_logger(logger),
+        Err(error) => debug!(%error, "the gate's own log is not available"),
+    }
+    let (maps, events) = take_maps(&mut ebpf)?;
+    let boot_secret = initialise(&maps)?;
+    for (program, function, required) in ENDS {
+        let link = match attach_end(&mut ebpf, program, function, &btf) {
+            Err(ProgramError::Btf(BtfError::UnknownBtfTypeName { .. }))
+                if required == Required::IfThere =>
+            {
+                debug!(function, "this kernel has no such entry point");
+                continue;
+            }
+            result => result.map_err(|error| refused(program, &error))?,
+        };
+        replace(link, &link_directory, program)?;
+    }
+    for (program, hook) in HOOKS {
+        let link = attach_hook(&mut ebpf, program, hook, &btf)
+            .map_err(|error| refused(program, &error))?;
+        replace(link, &link_directory, program)?;
+    }
+    info!(pins = %root.display(), "gate attached");
+    Ok(Loaded {
+        maps,
+        events,
+        boot_secret,
+    })
+}
+
+/// The error with all its causes: the kernel's reason is the innermost.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn refused(program: &str, error: &ProgramError) -> GateError {
+    GateError::Unsupported(format!(
+        "the kernel refuses the program {program}: {}",
+        chain(error)
+    ))
+}
+
+fn missing(program: &str) -> ProgramError {
+    ProgramError::IOError(std::io::Error::other(format!(
+        "the eBPF object has no program {program}"
+    )))
+}
+
+fn attach_end(
+    ebpf: &mut Ebpf,
+    program: &str,
+    function: &str,
+    btf: &Btf,
+) -> Result<FdLink, ProgramError> {
+    let loaded: &mut FExit = ebpf
+        .program_mut(program)
+        .ok_or_else(|| missing(program))?
+        .try_into()?;
+    loaded.load(function, btf)?;
+    let id = loaded.attach()?;
+    Ok(loaded.take_link(id)?.into())
+}
+
+fn attach_hook(
+    ebpf: &mut Ebpf,
+    program: &str,
+    hook: &str,
+    btf: &Btf,
+) -> Result<FdLink, ProgramError> {
+    let loaded: &mut Lsm = ebpf
+        .program_mut(program)
+        .ok_or_else(|| missing(program))?
+        .try_into()?;
+    loaded.load(hook, btf)?;
+    let id = loaded.attach()?;
+    Ok(loaded.take_link(id)?.into())
+}
+
+/// Pins `link` under `name`, in the place of an earlier daemon's.
+fn replace(link: FdLink, directory: &Path, name: &str) -> Result<(), GateError> {
+    let fresh: PathBuf = directory.join(format!("new_{name}"));
+    let path = directory.join(name);
+    // bpffs takes no dots in names. Left behind by a daemon killed right here.
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(system(format!("remove {}", fresh.display()))(error));
+        }
+        _ => {}
+    }
+    link.pin(&fresh).map_err(failed)?;
+    fs::rename(&fresh, &path).map_err(system(format!("put {} in place", path.display())))
+}
+
+/// Moves the maps out of the loaded object.
+fn take_maps(ebpf: &mut Ebpf) -> Result<(Maps, RingBuf<MapData>), GateError> {
+    fn unfit(error: impl std::error::Error + Send + Sync + 'static) -> GateError {
+        failed(error)
+    }
+    let mut take = |name: &str| {
+        ebpf.take_map(name)
+            .ok_or_else(|| GateError::Unsupported(format!("the eBPF object has no map {name}")))
+    };
+    let labels = match take("LABELS")? {
+        // aya does not know task storage; its inode storage speaks the same.
+        Map::Unsupported(data) => Map::InodeStorage(data),
+        other => other,
+    };
+    let maps = Maps {
+        labels: Mutex::new(labels.try_into().map_err(unfit)?),
+        pending: Mutex::new(take("PENDING")?.try_into().map_err(unfit)?),
+        tickets: Mutex::new(take("TICKETS")?.try_into().map_err(unfit)?),
+        verdicts: Mutex::new(take("VERDICTS")?.try_into().map_err(unfit)?),
+        sessions: Mutex::new(take("SESSIONS")?.try_into().map_err(unfit)?),
+        control: Mutex::new(take("CONTROL")?.try_into().map_err(unfit)?),
+        lost: take("LOST")?.try_into().map_err(unfit)?,
+    };
+    Ok((maps, take("EVENTS")?.try_into().map_err(unfit)?))
+}
+
+/// Makes the secret of this boot if there is none yet, and voids the verdicts an
+/// earlier daemon remembered: its policy may have been another.
+fn initialise(maps: &Maps) -> Result<[u64; 2], GateError> {
+    let mut control = maps.control()?;
+    if control.key == [0, 0] {
+        control.key = [process::random_u64()?, process::random_u64()?];
+    }
+    control.epoch += 1;
+    maps.set_control(control)?;
+    Ok(control.key)
+}
+
+/// Passes the programs' own log on to ours.
+#[expect(unsafe_code, reason = "waiting on a descriptor that aya owns")]
+fn spawn_logger(logger: aya_log::EbpfLogger<&'static dyn log::Log>) {
+    tokio::spawn(async move {
+        // SAFETY: the logger owns its descriptor and closes it when dropped,
+        // which AsyncFd delays until it has stopped watching it.
+        let registered = unsafe { AsyncFd::register_with_interest(logger, Interest::READABLE) };
+        let Ok(mut logger) = registered else {
+            return;
+        };
+        while let Ok(mut guard) = logger.readable_mut().await {
+            guard.get_inner_mut().flush();
+            guard.clear_ready();
+        }
+    });
+}

@@ -1,0 +1,306 @@
+//! The gate's maps as the daemon uses them. One method a use; raw types in and
+//! out, meaning is given to them elsewhere.
+
+use std::os::fd::OwnedFd;
+
+use aya::maps::{Array, HashMap, InodeStorage, MapData, MapError, PerCpuArray, RingBuf};
+use holdpoint_agent_common::{
+    Answer, CachedVerdict, Control, Event, Label, OperationKey, Pending, Session, TaskKey, Ticket,
+    VerdictKey,
+};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::{io::unix::AsyncFd, sync::mpsc};
+use tracing::{error, warn};
+
+use crate::kernel::{GateError, GateEvent};
+
+/// Handles to all pinned maps. Each has its own lock: aya wants exclusive access
+/// for writing although the kernel does not.
+pub(super) struct Maps {
+    /// Task storage. aya has no type of that name; inode storage has the same
+    /// interface, a descriptor as the key, here a pidfd.
+    pub(super) labels: std::sync::Mutex<InodeStorage<MapData, Label>>,
+    pub(super) pending: std::sync::Mutex<HashMap<MapData, TaskKey, Pending>>,
+    pub(super) tickets: std::sync::Mutex<HashMap<MapData, TaskKey, Ticket>>,
+    pub(super) verdicts: std::sync::Mutex<HashMap<MapData, VerdictKey, CachedVerdict>>,
+    pub(super) sessions: std::sync::Mutex<HashMap<MapData, u64, Session>>,
+    pub(super) control: std::sync::Mutex<Array<MapData, Control>>,
+    pub(super) lost: PerCpuArray<MapData, u64>,
+}
+
+fn at(action: &'static str, map: &'static str) -> impl FnOnce(MapError) -> GateError {
+    move |source| GateError::Map {
+        action,
+        map,
+        source,
+    }
+}
+
+/// A poisoned lock only says that another thread panicked between two calls to
+/// the kernel; the map itself is always consistent.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Absence is an answer, not an error.
+fn found<T>(result: Result<T, MapError>) -> Result<Option<T>, MapError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound) => Ok(None),
+        Err(MapError::SyscallError(error))
+            if error.io_error.raw_os_error() == Some(rustix::io::Errno::NOENT.raw_os_error()) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn pidfd(pid: u32) -> std::io::Result<OwnedFd> {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+impl Maps {
+    pub(super) fn all_pending(&self) -> Result<Vec<(TaskKey, Pending)>, GateError> {
+        let map = lock(&self.pending);
+        let mut all = Vec::new();
+        for key in map.keys() {
+            let key = key.map_err(at("list", "PENDING"))?;
+            // Gone between the two calls: it does not wait any more.
+            if let Some(pending) =
+                found(map.get(&key, 0)).map_err(at("look up a task", "PENDING"))?
+            {
+                all.push((key, pending));
+            }
+        }
+        Ok(all)
+    }
+
+    pub(super) fn pending(&self, task: TaskKey) -> Result<Option<Pending>, GateError> {
+        found(lock(&self.pending).get(&task, 0)).map_err(at("look up a task", "PENDING"))
+    }
+
+    /// Whether any thread of process `pid` waits.
+    pub(super) fn process_waits(&self, pid: u32) -> Result<bool, GateError> {
+        let map = lock(&self.pending);
+        for key in map.keys() {
+            if key.map_err(at("list", "PENDING"))?.tgid == pid {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    pub(super) fn remove_pending(&self, task: TaskKey) -> Result<(), GateError> {
+        found(lock(&self.pending).remove(&task))
+            .map(drop)
+            .map_err(at("remove a task", "PENDING"))
+    }
+
+    pub(super) fn write_ticket(&self, task: TaskKey, ticket: &Ticket) -> Result<(), GateError> {
+        lock(&self.tickets)
+            .insert(task, ticket, 0)
+            .map_err(at("write a ticket", "TICKETS"))
+    }
+
+    pub(super) fn remove_ticket(&self, task: TaskKey) -> Result<(), GateError> {
+        found(lock(&self.tickets).remove(&task))
+            .map(drop)
+            .map_err(at("remove a ticket", "TICKETS"))
+    }
+
+    pub(super) fn remember(
+        &self,
+        session: u64,
+        operation: OperationKey,
+        answer: Answer,
+    ) -> Result<(), GateError> {
+        let key = VerdictKey {
+            session,
+            epoch: self.control()?.epoch,
+            operation,
+        };
+        let verdict = CachedVerdict {
+            answer: answer as u32,
+            _pad: 0,
+        };
+        lock(&self.verdicts)
+            .insert(key, verdict, 0)
+            .map_err(at("write a verdict", "VERDICTS"))
+    }
+
+    pub(super) fn control(&self) -> Result<Control, GateError> {
+        lock(&self.control)
+            .get(&0, 0)
+            .map_err(at("read the settings", "CONTROL"))
+    }
+
+    pub(super) fn set_control(&self, control: Control) -> Result<(), GateError> {
+        lock(&self.control)
+            .set(0, control, 0)
+            .map_err(at("write the settings", "CONTROL"))
+    }
+
+    pub(super) fn raise_epoch(&self) -> Result<(), GateError> {
+        let mut control = self.control()?;
+        control.epoch += 1;
+        self.set_control(control)
+    }
+
+    pub(super) fn add_session(&self, id: u64, session: &Session) -> Result<(), GateError> {
+        lock(&self.sessions)
+            .insert(id, session, 0)
+            .map_err(at("add a session", "SESSIONS"))
+    }
+
+    pub(super) fn remove_session(&self, id: u64) -> Result<(), GateError> {
+        found(lock(&self.sessions).remove(&id))
+            .map(drop)
+            .map_err(at("remove a session", "SESSIONS"))
+    }
+
+    pub(super) fn sessions(&self) -> Result<Vec<(u64, Session)>, GateError> {
+        lock(&self.sessions)
+            .iter()
+            .collect::<Result<_, _>>()
+            .map_err(at("list", "SESSIONS"))
+    }
+
+    /// Puts process `pid` under session `session`.
+    pub(super) fn label(&self, pid: u32, session: u64, flags: u32) -> Result<(), GateError> {
+        let pidfd = pidfd(pid).map_err(|source| GateError::System {
+            action: format!("open process {pid}"),
+            source,
+        })?;
+        let label = Label {
+            session,
+            flags,
+            ..Label::default()
+        };
+        lock(&self.labels)
+            .insert(&pidfd, label, 0)
+            .map_err(at("label a process", "LABELS"))
+    }
+
+    pub(super) fn label_of(&self, pid: u32) -> Result<Option<Label>, GateError> {
+        let Ok(pidfd) = pidfd(pid) else {
+            return Ok(None);
+        };
+        match found(lock(&self.labels).get(&pidfd, 0)) {
+            // It exited after its descriptor was opened.
+            Err(MapError::SyscallError(error))
+                if error.io_error.raw_os_error()
+                    == Some(rustix::io::Errno::SRCH.raw_os_error()) =>
+            {
+                Ok(None)
+            }
+            other => other.map_err(at("look up a process", "LABELS")),
+        }
+    }
+
+    pub(super) fn lost_events(&self) -> Result<u64, GateError> {
+        let values = self
+            .lost
+            .get(&0, 0)
+            .map_err(at("read the counter", "LOST"))?;
+        Ok(values.iter().sum())
+    }
+}
+
+/// Turns ring buffer records into events until nobody listens.
+#[expect(unsafe_code, reason = "waiting on a descriptor that aya owns")]
+pub(super) async fn pump(ring: RingBuf<MapData>, sender: mpsc::Sender<GateEvent>) {
+    // SAFETY: the ring buffer owns its descriptor and closes it when dropped,
+    // which AsyncFd delays until it has stopped watching it.
+    let mut ring = match unsafe { AsyncFd::register(ring) } {
+        Ok(ring) => ring,
+        Err(error) => {
+            error!(%error, "cannot wait for the gate's events; holds are found by scanning alone");
+            return;
+        }
+    };
+    loop {
+        let Ok(mut guard) = ring.readable_mut().await else {
+            return;
+        };
+        while let Some(record) = guard.get_inner_mut().next() {
+            let Some(event) = parse(&record) else {
+                warn!(
+                    bytes = record.len(),
+                    "a record of the gate has an unexpected size"
+                );
+                continue;
+            };
+            match GateEvent::from_raw(&event) {
+                Ok(event) => {
+                    // Full: the daemon is behind, and scanning finds the hold.
+                    if let Err(mpsc::error::TrySendError::Closed(_)) = sender.try_send(event) {
+                        return;
+                    }
+                }
+                Err(error) => warn!(%error, "an event of the gate was not understood"),
+            }
+        }
+        guard.clear_ready();
+    }
+}
+
+/// Reads the fields of a record by their offsets in [`Event`].
+fn parse(record: &[u8]) -> Option<Event> {
+    if record.len() != size_of::<Event>() {
+        return None;
+    }
+    let word = |index: usize| -> Option<u64> {
+        let bytes = record.get(index * 8..index * 8 + 8)?;
+        Some(u64::from_ne_bytes(bytes.try_into().ok()?))
+    };
+    let halves = |index: usize| -> Option<(u32, u32)> {
+        let value = word(index)?;
+        Some((value as u32, (value >> 32) as u32))
+    };
+    let (kind, cause) = halves(0)?;
+    let (tid, tgid) = halves(1)?;
+    let (operation_kind, pad) = halves(6)?;
+    Some(Event {
+        kind,
+        cause,
+        task: TaskKey {
+            tid,
+            tgid,
+            start_ns: word(2)?,
+        },
+        session: word(3)?,
+        at_ns: word(4)?,
+        held_ns: word(5)?,
+        operation: OperationKey {
+            kind: operation_kind,
+            _pad: pad,
+            subject: [word(7)?, word(8)?, word(9)?, word(10)?, word(11)?],
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_field_by_field() {
+        let mut record = Vec::new();
+        for word in 0..12_u64 {
+            record.extend_from_slice(&(word | (word + 100) << 32).to_ne_bytes());
+        }
+        let event = parse(&record).unwrap();
+        assert_eq!((event.kind, event.cause), (0, 100));
+        assert_eq!((event.task.tid, event.task.tgid), (1, 101));
+        assert_eq!(event.held_ns, 5 | 105 << 32);
+        assert_eq!(event.operation.subject[4], 11 | 111 << 32);
+        assert!(parse(&record[1..]).is_none());
+    }
+}

@@ -1,0 +1,256 @@
+//! /proc, read with the care it needs: every number may have been reused since
+//! it was learned, so identity is always number and start time together.
+
+use std::{fs, io, os::unix::ffi::OsStringExt as _, path::Path, sync::OnceLock};
+
+use holdpoint_agent_common::TaskKey;
+use rustix::{
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+    time::{ClockId, clock_gettime},
+};
+
+use crate::kernel::{ProcessFacts, TaskState};
+
+/// Nanoseconds since boot, suspend included: the clock of the gate.
+pub(crate) fn boot_time_ns() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
+    seconds * 1_000_000_000 + nanos
+}
+
+/// The fields of /proc/PID/stat that identify and place a task.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Stat {
+    state: u8,
+    parent: u32,
+    /// In clock ticks since boot.
+    start_ticks: u64,
+}
+
+fn stat(path: &Path) -> Option<Stat> {
+    parse_stat(&fs::read(path).ok()?)
+}
+
+/// The command name may hold anything, parentheses and spaces included: fields
+/// count from the last closing one.
+fn parse_stat(text: &[u8]) -> Option<Stat> {
+    let end = text.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(text.get(end + 1..)?).ok()?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    let parent = fields.next()?.parse().ok()?;
+    // Field 22 of the file, the 20th behind the name; two are read.
+    let start_ticks = fields.nth(17)?.parse().ok()?;
+    Some(Stat {
+        state,
+        parent,
+        start_ticks,
+    })
+}
+
+fn tick_ns() -> u64 {
+    static TICK: OnceLock<u64> = OnceLock::new();
+    *TICK.get_or_init(|| 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1))
+}
+
+fn task_stat(tgid: u32, tid: u32) -> Option<Stat> {
+    stat(Path::new(&format!("/proc/{tgid}/task/{tid}/stat")))
+}
+
+/// The task's stat, if the number still belongs to it.
+fn stat_of(task: TaskKey) -> Option<Stat> {
+    task_stat(task.tgid, task.tid).filter(|stat| stat.start_ticks == task.start_ns / tick_ns())
+}
+
+/// Where `task` is.
+pub(crate) fn state(task: TaskKey) -> TaskState {
+    match stat_of(task).map(|stat| stat.state) {
+        None | Some(b'Z' | b'X' | b'x') => TaskState::Gone,
+        Some(b'T') => TaskState::Stopped,
+        Some(_) => TaskState::Running,
+    }
+}
+
+/// Whether process `pid` is stopped by a signal.
+pub(crate) fn is_stopped(pid: u32) -> bool {
+    task_stat(pid, pid).is_some_and(|stat| stat.state == b'T')
+}
+
+/// The identity of process `pid` of user `uid`, if it has one thread only: a label
+/// reaches the first thread alone, and later ones inherit it. To the resolution
+/// of /proc: good to compare with other looks at /proc, never with the kernel's
+/// maps.
+pub(crate) fn sole_thread(pid: u32, uid: u32) -> io::Result<TaskKey> {
+    let facts = process(pid, pid).ok_or(io::ErrorKind::NotFound)?;
+    if facts.uid != uid {
+        return Err(io::Error::other(format!(
+            "it runs as user {}, the caller was user {uid}",
+            facts.uid
+        )));
+    }
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))?.count();
+    if threads != 1 {
+        return Err(io::Error::other(format!(
+            "it has {threads} threads; a session begins with a process of one"
+        )));
+    }
+    Ok(TaskKey {
+        tid: pid,
+        tgid: pid,
+        start_ns: facts.start_ns,
+    })
+}
+
+/// Parents of process `pid`, nearest first, without the process itself.
+pub(crate) fn ancestors(pid: u32) -> Vec<u32> {
+    let mut chain = Vec::new();
+    let mut at = pid;
+    while let Some(stat) = task_stat(at, at) {
+        if stat.parent == 0 || chain.contains(&stat.parent) {
+            break;
+        }
+        chain.push(stat.parent);
+        at = stat.parent;
+    }
+    chain
+}
+
+/// Numbers of all processes.
+pub(crate) fn all_pids() -> Vec<u32> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// What there is to say about a thread's process. `None` if it is gone.
+pub(crate) fn process(pid: u32, tid: u32) -> Option<ProcessFacts> {
+    let base = format!("/proc/{pid}");
+    let stat = task_stat(pid, tid)?;
+    let status = fs::read_to_string(format!("{base}/status")).ok()?;
+    let id = |name: &str| -> Option<u32> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_ascii_whitespace().next()?.parse().ok()
+    };
+    let link = |name: &str| {
+        fs::read_link(format!("{base}/{name}"))
+            .map(|path| path.into_os_string().into_vec())
+            .unwrap_or_default()
+    };
+    let executable = link("exe");
+    Some(ProcessFacts {
+        pid,
+        tid,
+        start_ns: stat.start_ticks * tick_ns(),
+        uid: id("Uid:")?,
+        gid: id("Gid:")?,
+        executable_is_hosts: same_file(
+            Path::new(&format!("{base}/exe")),
+            Path::new(super::bytes_as_path(&executable)),
+        ),
+        executable,
+        cwd: link("cwd"),
+        argv: command_line(&fs::read(format!("{base}/cmdline")).unwrap_or_default()),
+    })
+}
+
+fn command_line(text: &[u8]) -> Vec<Vec<u8>> {
+    let text = text.strip_suffix(b"\0").unwrap_or(text);
+    if text.is_empty() {
+        return Vec::new();
+    }
+    text.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
+}
+
+fn same_file(left: &Path, right: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    match (fs::metadata(left), fs::metadata(right)) {
+        (Ok(left), Ok(right)) => (left.dev(), left.ino()) == (right.dev(), right.ino()),
+        _ => false,
+    }
+}
+
+fn signal(pid: u32, still_it: impl FnOnce() -> bool) -> io::Result<()> {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or(io::ErrorKind::NotFound)?;
+    let gone = |error: rustix::io::Errno| match error {
+        rustix::io::Errno::SRCH => io::ErrorKind::NotFound.into(),
+        other => io::Error::from(other),
+    };
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(gone)?;
+    // Looked at after the descriptor pinned the process: now it cannot change.
+    if !still_it() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    pidfd_send_signal(&pidfd, Signal::CONT).map_err(gone)
+}
+
+/// Continues the process of `task`, if it is still that task.
+pub(crate) fn resume_task(task: TaskKey) -> io::Result<()> {
+    signal(task.tgid, || state(task) != TaskState::Gone)
+}
+
+/// Continues process `pid`.
+pub(crate) fn resume(pid: u32) -> io::Result<()> {
+    signal(pid, || true)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_hostile_command_name_does_not_shift_the_fields() {
+        let text = b"7 (a) R (b) S 3 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4242 0 0";
+        assert_eq!(
+            parse_stat(text),
+            Some(Stat {
+                state: b'S',
+                parent: 3,
+                start_ticks: 4242
+            })
+        );
+    }
+
+    #[test]
+    fn this_process_is_found_and_another_start_time_is_gone() {
+        let pid = std::process::id();
+        let task = TaskKey {
+            tid: pid,
+            tgid: pid,
+            start_ns: task_stat(pid, pid).unwrap().start_ticks * tick_ns(),
+        };
+        assert_ne!(state(task), TaskState::Gone);
+        // The test runner has threads.
+        let refused = sole_thread(pid, rustix::process::getuid().as_raw()).unwrap_err();
+        assert!(refused.to_string().contains("threads"), "{refused}");
+        assert!(sole_thread(pid, u32::MAX - 1).is_err());
+        let other = TaskKey {
+            start_ns: task.start_ns + 2 * tick_ns(),
+            ..task
+        };
+        assert_eq!(state(other), TaskState::Gone);
+        let facts = process(pid, pid).unwrap();
+        assert!(facts.executable_is_hosts);
+        assert!(!facts.argv.is_empty());
+    }
+
+    #[test]
+    fn empty_arguments_are_kept() {
+        assert_eq!(command_line(b"a\0\0b\0"), [&b"a"[..], b"", b"b"]);
+        assert_eq!(command_line(b""), Vec::<Vec<u8>>::new());
+    }
+
+    proptest! {
+        #[test]
+        fn reading_a_stat_never_panics(text in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse_stat(&text);
+        }
+    }
+}
