@@ -28,7 +28,7 @@ pub use error::AdminError;
 pub use view::{HostView, TokenView, UserView};
 
 /// Longest life of an enrolment token.
-pub const TTL_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub const TTL_MAX: Duration = Duration::from_hours(30 * 24);
 /// Longest label of an enrolment token, in characters.
 pub const LABEL_MAX: usize = 128;
 

@@ -31,9 +31,9 @@ pub(crate) use peer::{Peer, PeerError};
 /// What every host's SPIFFE id begins with.
 const HOST_URI: &str = "spiffe://holdpoint/host/";
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const AUTHORITY_LIFETIME: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
-const HOST_LIFETIME: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
+const AUTHORITY_LIFETIME: Duration = Duration::from_hours(3650 * 24);
+const HOST_LIFETIME: Duration = Duration::from_hours(90 * 24);
 /// Clocks of hosts differ: certificates are valid from a little before now.
 const BACKDATE_MILLIS: i64 = 60 * 60 * 1000;
 

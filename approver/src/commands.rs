@@ -22,7 +22,6 @@ use crate::{Admin, Config, config};
 #[derive(Debug, Parser)]
 #[command(name = "holdpoint-approver", version)]
 pub struct Cli {
-    /// Configuration file; without it, the default file if there is one
     #[arg(long, value_name = "FILE", global = true, help = format!(
         "Configuration file [default: {}, if it exists]", config::DEFAULT_PATH
     ))]

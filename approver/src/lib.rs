@@ -14,6 +14,7 @@ pub mod config;
 pub mod domain;
 
 mod ca;
+mod error_chain;
 mod grpc;
 mod live;
 mod passwords;
@@ -27,6 +28,7 @@ mod store;
 pub use admin::{Admin, AdminError};
 pub use ca::{AuthorityFileError, IssueError};
 pub use config::{Config, ConfigError};
+pub use error_chain::error_chain;
 pub use passwords::HashError;
 pub use random::RandomError;
 pub use server::{ServeError, Server, StartError};

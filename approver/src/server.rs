@@ -6,7 +6,7 @@
 
 mod incoming;
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle, time};
 use tonic::transport::{Certificate, Identity, Server as Transport, ServerTlsConfig};
@@ -36,6 +36,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     tls: ServerTlsConfig,
+    state_dir: PathBuf,
     /// Keeps a second server off the state directory.
     claim: std::fs::File,
 }
@@ -117,6 +118,7 @@ impl Server {
             listener,
             address,
             tls,
+            state_dir: config.state_dir,
             claim,
         })
     }
@@ -133,6 +135,7 @@ impl Server {
             listener,
             address,
             tls,
+            state_dir,
             claim,
         } = self;
         let closing = Arc::clone(&approver);
@@ -145,7 +148,12 @@ impl Server {
                 closing.live.closing().await;
             });
         let expiry = Owned(tokio::spawn(expiry::run(Arc::clone(&approver))));
-        tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+        tracing::info!(
+            %address,
+            state_dir = %state_dir.display(),
+            version = env!("CARGO_PKG_VERSION"),
+            "listening"
+        );
 
         tokio::pin!(serving);
         let served = tokio::select! {

@@ -93,7 +93,7 @@ impl StateDir {
     }
 
     /// Waits until no other process makes files here; until the guard is gone
-    /// none will.
+    /// none will. Blocks its thread.
     pub(crate) fn lock(&self) -> Result<File, StateDirError> {
         let lock = || {
             let directory = File::open(&self.path)?;

@@ -74,8 +74,8 @@ mod tests {
 
     #[test]
     fn durations() {
-        assert_eq!(duration("1h"), Ok(Duration::from_secs(3600)));
-        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("1h"), Ok(Duration::from_hours(1)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
         assert_eq!(duration("45s"), Ok(Duration::from_secs(45)));
         for bad in ["", "1", "soon", "-1h"] {
             assert!(duration(bad).is_err(), "{bad:?}");

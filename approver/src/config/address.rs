@@ -81,7 +81,7 @@ impl FromStr for Address {
         // A port that is no number leaves `port_u16` empty without an error.
         let port = match (
             uri.port_u16(),
-            authority.rsplit_once("]").map_or(authority, |p| p.1),
+            authority.rsplit_once(']').map_or(authority, |p| p.1),
         ) {
             (Some(0), _) => return Err(rest()),
             (Some(port), _) => port,

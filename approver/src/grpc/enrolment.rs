@@ -5,7 +5,6 @@ use std::sync::Arc;
 use holdpoint_proto::v1::{EnrolRequest, EnrolResponse, enrolment_server::Enrolment};
 use tonic::{Request, Response, Status};
 
-use super::status::IntoStatus as _;
 use crate::service::Approver;
 
 #[derive(Debug)]
@@ -29,8 +28,7 @@ impl Enrolment for Service {
         let enrolled = self
             .approver
             .enrol(&request.secret, &request.csr, &request.hostname)
-            .await
-            .map_err(|error| error.into_status())?;
+            .await?;
         Ok(Response::new(EnrolResponse {
             host_id: enrolled.host_id.to_string(),
             certificate: enrolled.certificate,

@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::status::IntoStatus as _;
 use crate::{ca::Peer, service::Approver};
 
 /// Answers that may wait for a slow host before its stream stops reading.
@@ -35,10 +34,7 @@ impl HostSession for Service {
         request: Request<Streaming<HostMessage>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let peer = peer(&request)?;
-        self.approver
-            .admit(&peer)
-            .await
-            .map_err(|error| error.into_status())?;
+        self.approver.admit(&peer).await?;
         let (answers, stream) = mpsc::channel(BUFFER);
         tokio::spawn(stream::run(
             Arc::clone(&self.approver),
@@ -61,5 +57,5 @@ fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
                 "a host must present its client certificate; get one with `holdpointd enrol`",
             )
         })?;
-    Peer::of(certificate).map_err(|error| error.into_status())
+    Ok(Peer::of(certificate)?)
 }

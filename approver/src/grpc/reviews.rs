@@ -17,10 +17,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{
-    convert::{self, page_token_in, page_token_out, states_in, verdict_in},
-    status::IntoStatus as _,
-};
+use super::convert::{self, page_token_in, page_token_out, states_in, verdict_in};
 use crate::service::{Approver, watch::Watch};
 
 /// How often a watcher's login is checked.
@@ -46,8 +43,7 @@ impl Reviews for Service {
         request: Request<LoginRequest>,
     ) -> Result<Response<LoginResponse>, Status> {
         let LoginRequest { username, password } = request.into_inner();
-        let login = self.approver.log_in(&username, password).await;
-        let (token, expires_at) = login.map_err(|error| error.into_status())?;
+        let (token, expires_at) = self.approver.log_in(&username, password).await?;
         Ok(Response::new(LoginResponse {
             token: token.reveal().to_owned(),
             expires_at: Some(expires_at.into()),
@@ -60,10 +56,7 @@ impl Reviews for Service {
     ) -> Result<Response<LogoutResponse>, Status> {
         let token = caller::token(&request)?;
         caller::of(&self.approver, token).await?;
-        self.approver
-            .log_out(token)
-            .await
-            .map_err(|error| error.into_status())?;
+        self.approver.log_out(token).await?;
         Ok(Response::new(LogoutResponse {}))
     }
 
@@ -87,8 +80,10 @@ impl Reviews for Service {
         let request = request.into_inner();
         let states = states_in(&request.states)?;
         let before = page_token_in(&request.page_token)?;
-        let page = self.approver.list(&states, before, request.page_size).await;
-        let page = page.map_err(|error| error.into_status())?;
+        let page = self
+            .approver
+            .list(&states, before, request.page_size)
+            .await?;
         let last = page
             .requests
             .last()
@@ -105,8 +100,7 @@ impl Reviews for Service {
         request: Request<GetRequestRequest>,
     ) -> Result<Response<GetRequestResponse>, Status> {
         caller::of(&self.approver, caller::token(&request)?).await?;
-        let found = self.approver.find(&request.get_ref().id).await;
-        let found = found.map_err(|error| error.into_status())?;
+        let found = self.approver.find(&request.get_ref().id).await?;
         Ok(Response::new(GetRequestResponse {
             request: Some(convert::request(found)),
         }))
@@ -120,8 +114,7 @@ impl Reviews for Service {
     ) -> Result<Response<Self::WatchRequestsStream>, Status> {
         let token = caller::token(&request)?.to_owned();
         caller::of(&self.approver, &token).await?;
-        let watch = Watch::begin(Arc::clone(&self.approver)).await;
-        let watch = watch.map_err(|error| error.into_status())?;
+        let watch = Watch::begin(Arc::clone(&self.approver)).await?;
         let (responses, stream) = mpsc::channel(BUFFER);
         let approver = Arc::clone(&self.approver);
         tokio::spawn(async move {
@@ -153,10 +146,9 @@ impl Reviews for Service {
         });
         let decided = decided
             .await
-            .map_err(|_| Status::internal("the decision was not made"))?;
-        let request = decided.map_err(|error| error.into_status())?;
+            .map_err(|_| Status::internal("the approver failed while it decided"))?;
         Ok(Response::new(DecideResponse {
-            request: Some(convert::request(request)),
+            request: Some(convert::request(decided?)),
         }))
     }
 }
@@ -173,7 +165,7 @@ async fn run_watch(
     loop {
         tokio::select! {
             requests = watch.next() => {
-                for request in requests.map_err(|error| error.into_status())? {
+                for request in requests? {
                     let response = WatchRequestsResponse {
                         request: Some(convert::request(request)),
                     };

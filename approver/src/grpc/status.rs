@@ -8,9 +8,9 @@ use tonic::{Code, Status};
 use crate::{
     ca::{IssueError, PeerError},
     domain::decide::Refusal,
+    error_chain::error_chain,
     service::{
         enrolment::EnrolError,
-        expiry::chain,
         hosts::AdmitError,
         login::{CallerError, LoginError},
         review::ReviewError,
@@ -18,86 +18,86 @@ use crate::{
     store::StoreError,
 };
 
-/// An error as the status its caller sees.
-pub(super) trait IntoStatus {
-    fn into_status(self) -> Status;
-}
-
-fn internal(error: &dyn std::error::Error) -> Status {
-    tracing::error!(error = chain(error), "call failed");
+fn internal(error: &(dyn std::error::Error + 'static)) -> Status {
+    tracing::error!(error = error_chain(error), "call failed");
     Status::internal("the approver failed; the reason is in its log")
 }
 
-impl IntoStatus for StoreError {
-    fn into_status(self) -> Status {
-        internal(&self)
+impl From<StoreError> for Status {
+    fn from(error: StoreError) -> Self {
+        internal(&error)
     }
 }
 
-impl IntoStatus for EnrolError {
-    fn into_status(self) -> Status {
-        let code = match &self {
-            Self::Unknown | Self::Used(_) | Self::Expired(_) => Code::Unauthenticated,
-            Self::Hostname(_) | Self::Issue(IssueError::Request(_) | IssueError::KeyKind) => {
+impl From<EnrolError> for Status {
+    fn from(error: EnrolError) -> Self {
+        let code = match &error {
+            EnrolError::Unknown | EnrolError::Used(_) | EnrolError::Expired(_) => {
+                Code::Unauthenticated
+            }
+            EnrolError::Hostname(_)
+            | EnrolError::Issue(IssueError::Request(_) | IssueError::KeyKind) => {
                 Code::InvalidArgument
             }
-            Self::Issue(_) | Self::Store(_) => return internal(&self),
+            EnrolError::Issue(_) | EnrolError::Store(_) => return internal(&error),
         };
-        tracing::warn!(reason = %self, "enrolment refused");
-        Status::new(code, self.to_string())
+        tracing::warn!(reason = %error, "enrolment refused");
+        Self::new(code, error.to_string())
     }
 }
 
-impl IntoStatus for PeerError {
-    fn into_status(self) -> Status {
-        Status::unauthenticated(self.to_string())
+impl From<PeerError> for Status {
+    fn from(error: PeerError) -> Self {
+        Self::unauthenticated(error.to_string())
     }
 }
 
-impl IntoStatus for AdmitError {
-    fn into_status(self) -> Status {
-        if let Self::Store(error) = self {
-            return error.into_status();
+impl From<AdmitError> for Status {
+    fn from(error: AdmitError) -> Self {
+        if let AdmitError::Store(error) = error {
+            return error.into();
         }
-        tracing::warn!(reason = %self, "host refused");
-        Status::permission_denied(self.to_string())
+        tracing::warn!(reason = %error, "host refused");
+        Self::permission_denied(error.to_string())
     }
 }
 
-impl IntoStatus for LoginError {
-    fn into_status(self) -> Status {
-        let code = match &self {
-            Self::Wrong => Code::Unauthenticated,
-            Self::Throttled(_) => Code::ResourceExhausted,
-            Self::Hash(_) | Self::Random(_) | Self::Store(_) => return internal(&self),
+impl From<LoginError> for Status {
+    fn from(error: LoginError) -> Self {
+        let code = match &error {
+            LoginError::Wrong => Code::Unauthenticated,
+            LoginError::Throttled(_) => Code::ResourceExhausted,
+            LoginError::Hash(_) | LoginError::Random(_) | LoginError::Store(_) => {
+                return internal(&error);
+            }
         };
-        Status::new(code, self.to_string())
+        Self::new(code, error.to_string())
     }
 }
 
-impl IntoStatus for CallerError {
-    fn into_status(self) -> Status {
-        match self {
-            Self::Unknown => Status::unauthenticated(self.to_string()),
-            Self::Store(error) => error.into_status(),
+impl From<CallerError> for Status {
+    fn from(error: CallerError) -> Self {
+        match error {
+            CallerError::Unknown => Self::unauthenticated(error.to_string()),
+            CallerError::Store(error) => error.into(),
         }
     }
 }
 
-impl IntoStatus for ReviewError {
-    fn into_status(self) -> Status {
-        let code = match &self {
-            Self::BadId(_) | Self::Ambiguous(_) => Code::InvalidArgument,
-            Self::NotFound(_) => Code::NotFound,
-            Self::Refused(refusal) => match refusal {
+impl From<ReviewError> for Status {
+    fn from(error: ReviewError) -> Self {
+        let code = match &error {
+            ReviewError::BadId(_) | ReviewError::Ambiguous(_) => Code::InvalidArgument,
+            ReviewError::NotFound(_) => Code::NotFound,
+            ReviewError::Refused(refusal) => match refusal {
                 Refusal::NoReviewer { .. } | Refusal::Owner { .. } => Code::PermissionDenied,
                 Refusal::ReasonMissing | Refusal::ReasonLong(_) => Code::InvalidArgument,
                 Refusal::Closed(_) | Refusal::Expired(_) | Refusal::OtherDigest => {
                     Code::FailedPrecondition
                 }
             },
-            Self::Store(_) => return internal(&self),
+            ReviewError::Store(_) => return internal(&error),
         };
-        Status::new(code, self.to_string())
+        Self::new(code, error.to_string())
     }
 }

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Approver, now};
-use crate::store::StoreError;
+use crate::{error_chain::error_chain, store::StoreError};
 
 /// Longest pause between two looks. Commands change the database in processes
 /// of their own (a revoked host); this is how long watchers may not know.
@@ -35,7 +35,10 @@ pub(crate) async fn run(approver: Arc<Approver>) {
         let pause = match look(&approver, &mut revision).await {
             Ok(pause) => pause,
             Err(error) => {
-                tracing::error!(error = %chain(&error), "cannot expire requests; trying again");
+                tracing::error!(
+                    error = error_chain(&error),
+                    "cannot expire requests; trying again"
+                );
                 LOOK_AGAIN
             }
         };
@@ -56,16 +59,4 @@ async fn look(approver: &Approver, revision: &mut i64) -> Result<Duration, Store
     }
     let next = approver.store.next_deadline().await?;
     Ok(next.map_or(LOOK_AGAIN, |deadline| deadline.since(now())))
-}
-
-/// An error with its causes, for the log.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -29,6 +29,11 @@ pub(crate) enum AdmitError {
     Revoked(Uuid),
     #[error("the certificate with serial {serial} is not the current one of host {host}")]
     OtherCertificate { host: Uuid, serial: String },
+    #[error(
+        "the certificate of host {0} expired; enrol it again with a token from \
+         `holdpoint-approver token create`"
+    )]
+    Expired(Uuid),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -46,6 +51,10 @@ impl Approver {
                 host: host.id,
                 serial: peer.serial.clone(),
             });
+        }
+        // TLS has checked this when the connection began, which may be long ago.
+        if host.certificate_expires_at <= now() {
+            return Err(AdmitError::Expired(host.id));
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use crate::{
     store::{StoreError, logins::Login},
 };
 
-const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
+const LIFETIME: Duration = Duration::from_hours(12);
 
 /// Why nobody was logged in.
 #[derive(Debug, thiserror::Error)]

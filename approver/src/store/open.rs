@@ -29,6 +29,11 @@ impl Store {
             path: path.clone(),
             source,
         };
+        // Commands that come first at once would each begin with an empty
+        // database: sqlx takes no lock of its own for SQLite.
+        let turn = directory.clone();
+        let turn = tokio::task::spawn_blocking(move || turn.lock()).await;
+        let turn = turn.map_err(|_| open(sqlx::Error::WorkerCrashed))??;
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -42,6 +47,7 @@ impl Store {
             .await
             .map_err(open)?;
         let migrated = MIGRATIONS.run(&write).await;
+        drop(turn);
         migrated.map_err(|error| match error {
             MigrateError::VersionMissing(version) => StoreError::Newer {
                 path: path.clone(),

@@ -133,11 +133,16 @@ impl Store {
         now: Millis,
     ) -> Result<bool, StoreError> {
         let mut change = self.begin().await?;
-        if !is_of(&mut change, id, host).await? {
-            return Ok(false);
-        }
-        if !close(&mut change, id, Event::Withdrawn, reason, now).await? {
-            set_outcome(&mut change, id, Outcome::Gone, reason, now).await?;
+        match state_of(&mut change, id, host).await? {
+            None => return Ok(false),
+            Some(State::Pending) => {
+                close(&mut change, id, Event::Withdrawn, reason, now).await?;
+            }
+            // Said before.
+            Some(State::Withdrawn) => return Ok(true),
+            Some(State::Approved | State::Denied | State::Expired) => {
+                set_outcome(&mut change, id, Outcome::Gone, reason, now).await?;
+            }
         }
         change.commit().await?;
         Ok(true)
@@ -154,17 +159,13 @@ impl Store {
         now: Millis,
     ) -> Result<Option<State>, StoreError> {
         let mut change = self.begin().await?;
-        if !is_of(&mut change, id, host).await? {
+        let Some(state) = state_of(&mut change, id, host).await? else {
             return Ok(None);
-        }
-        let state: String = sqlx::query_scalar("SELECT state FROM requests WHERE id = ?")
-            .bind(id)
-            .fetch_one(&mut *change)
-            .await?;
+        };
         close(&mut change, id, report.closes, "", now).await?;
         set_outcome(&mut change, id, report.outcome, report.detail, now).await?;
         change.commit().await?;
-        Ok(Some(parse("state", &state)?))
+        Ok(Some(state))
     }
 
     /// Expires every pending request whose deadline is `now` or earlier. Answers
@@ -248,18 +249,19 @@ async fn set_outcome(
     Ok(())
 }
 
-async fn is_of(
+/// Where a request of `host` stands, none if `host` has no such request.
+async fn state_of(
     change: &mut Transaction<'_, Sqlite>,
     id: &str,
     host: Uuid,
-) -> Result<bool, sqlx::Error> {
-    let found: Option<i64> =
-        sqlx::query_scalar("SELECT 1 FROM requests WHERE id = ? AND host_id = ?")
+) -> Result<Option<State>, sqlx::Error> {
+    let state: Option<String> =
+        sqlx::query_scalar("SELECT state FROM requests WHERE id = ? AND host_id = ?")
             .bind(id)
             .bind(host.to_string())
             .fetch_optional(&mut **change)
             .await?;
-    Ok(found.is_some())
+    state.map(|state| parse("state", &state)).transpose()
 }
 
 impl FromRow<'_, SqliteRow> for Request {

@@ -15,7 +15,6 @@ use tonic::{Status, Streaming};
 
 use crate::{
     ca::Peer,
-    grpc::status::IntoStatus as _,
     service::{Approver, intake::Opening},
 };
 
@@ -93,10 +92,7 @@ impl Stream<'_> {
             ));
         };
         let host = self.peer.host_id;
-        self.approver
-            .greet(host, &hello)
-            .await
-            .map_err(|error| error.into_status())?;
+        self.approver.greet(host, &hello).await?;
         self.answer(Down::Welcome(Welcome {
             host_id: host.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -107,24 +103,23 @@ impl Stream<'_> {
     async fn handle(&self, message: HostMessage) -> Result<(), Status> {
         self.admit().await?;
         let host = self.peer.host_id;
-        let acknowledged = match message.message {
+        let request_id = match message.message {
             Some(Up::Hello(_)) => {
                 return Err(Status::failed_precondition(
                     "Hello must be the first message only",
                 ));
             }
             Some(Up::Open(open)) => {
-                let opening = self.approver.open(host, &open).await;
-                let opening = opening.map_err(|error| error.into_status())?;
+                let opening = self.approver.open(host, &open).await?;
                 return self.opened(open.request_id, opening).await;
             }
             Some(Up::Withdraw(withdraw)) => {
-                let stored = self.approver.withdraw(host, &withdraw).await;
-                stored.map(|()| withdraw.request_id)
+                self.approver.withdraw(host, &withdraw).await?;
+                withdraw.request_id
             }
             Some(Up::Outcome(report)) => {
-                let stored = self.approver.report(host, &report).await;
-                stored.map(|()| report.request_id)
+                self.approver.report(host, &report).await?;
+                report.request_id
             }
             // From a newer host. Silence would let it wait for ever.
             None => {
@@ -133,7 +128,6 @@ impl Stream<'_> {
                 ));
             }
         };
-        let request_id = acknowledged.map_err(|error| error.into_status())?;
         self.answer(Down::Acknowledged(Acknowledged { request_id }))
             .await
     }
@@ -155,8 +149,7 @@ impl Stream<'_> {
     /// Tells the host what has become of a request.
     async fn tell(&self, id: &str) -> Result<(), Status> {
         self.admit().await?;
-        let news = self.approver.news(self.peer.host_id, id).await;
-        match news.map_err(|error| error.into_status())? {
+        match self.approver.news(self.peer.host_id, id).await? {
             Some(Opening::Accepted(Some(decision))) => {
                 self.answer(Down::Decision(Decision::from(decision))).await
             }
@@ -175,10 +168,7 @@ impl Stream<'_> {
     }
 
     async fn admit(&self) -> Result<(), Status> {
-        self.approver
-            .admit(self.peer)
-            .await
-            .map_err(|error| error.into_status())
+        Ok(self.approver.admit(self.peer).await?)
     }
 
     async fn answer(&self, message: Down) -> Result<(), Status> {

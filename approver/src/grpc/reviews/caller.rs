@@ -2,7 +2,7 @@
 
 use tonic::{Request, Status};
 
-use crate::{grpc::status::IntoStatus as _, service::Approver, store::logins::Login};
+use crate::{service::Approver, store::logins::Login};
 
 /// The bearer token of `request`.
 pub(super) fn token<T>(request: &Request<T>) -> Result<&str, Status> {
@@ -29,8 +29,5 @@ pub(super) fn token<T>(request: &Request<T>) -> Result<&str, Status> {
 
 /// The person behind `token`, with the role they have now.
 pub(super) async fn of(approver: &Approver, token: &str) -> Result<Login, Status> {
-    approver
-        .caller(token)
-        .await
-        .map_err(|error| error.into_status())
+    Ok(approver.caller(token).await?)
 }

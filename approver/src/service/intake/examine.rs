@@ -13,7 +13,7 @@ use super::Rejection;
 use crate::domain::request::Outcome;
 
 /// Longest time a person gets.
-const TIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+const TIME_MAX: Duration = Duration::from_hours(24);
 
 /// Largest context. With a decision and the rest of the request it must still
 /// fit one message of [`crate::grpc::MESSAGE_MAX`] bytes.
@@ -131,7 +131,7 @@ mod tests {
         let open = open();
         let examined = new(&open).unwrap();
         assert_eq!((examined.kind, examined.owner), ("exec", "ada"));
-        assert_eq!(examined.time_left, Duration::from_secs(300));
+        assert_eq!(examined.time_left, Duration::from_mins(5));
     }
 
     #[test]

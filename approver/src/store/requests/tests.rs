@@ -321,3 +321,18 @@ async fn revoking_a_host_withdraws_what_it_waits_for() {
         Some(Millis::new(5))
     );
 }
+
+#[tokio::test]
+async fn a_withdrawal_said_twice_changes_nothing_the_second_time() {
+    let (store, _directory) = store().await;
+    let host = enrolled(&store, 1).await;
+    open(&store, host, 1, &context()).await;
+    for at in 2..4 {
+        let known = store
+            .withdraw_request(&id(1), host, "died", Millis::new(at))
+            .await;
+        assert!(known.unwrap());
+    }
+    let request = get(&store, 1).await;
+    assert_eq!((request.state, request.outcome), (State::Withdrawn, None));
+}

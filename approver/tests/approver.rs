@@ -1,0 +1,24 @@
+//! The real server on a loopback port, with real clients over TLS: what a host
+//! and a person see.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a helper that meets the unexpected ends its test"
+)]
+
+#[path = "approver/decide.rs"]
+mod decide;
+#[path = "approver/enrol.rs"]
+mod enrol;
+#[path = "approver/kit.rs"]
+mod kit;
+#[path = "approver/lifecycle.rs"]
+mod lifecycle;
+#[path = "approver/login.rs"]
+mod login;
+#[path = "approver/requests.rs"]
+mod requests;
+#[path = "approver/review.rs"]
+mod review;

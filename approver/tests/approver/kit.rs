@@ -1,0 +1,428 @@
+//! A running approver, and clients to talk to it.
+
+use std::{net::SocketAddr, time::Duration};
+
+use holdpoint_approver::{Admin, Config, Server, domain::account::Role};
+use holdpoint_proto::{
+    digest,
+    token::EnrolmentToken,
+    v1::{
+        ApproverMessage, Decision, EnrolRequest, EnrolResponse, Exec, Hello, HostMessage,
+        LoginRequest, OpenRequest, Operation, Outcome, Process, ReportOutcome, Request,
+        RequestContext, Rule, Session, Withdraw, approver_message::Message as Down,
+        enrolment_client::EnrolmentClient, host_message::Message as Up,
+        host_session_client::HostSessionClient, operation::Kind, reviews_client::ReviewsClient,
+    },
+};
+use rcgen::{CertificateParams, KeyPair};
+use tempfile::TempDir;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Code, Status, Streaming,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+};
+use uuid::Uuid;
+
+/// Longest time anything in a test may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// A running approver. Has the accounts ada (viewer), bob and eve (reviewers).
+pub(crate) struct Approver {
+    pub(crate) config: Config,
+    pub(crate) admin: Admin,
+    pub(crate) ca: String,
+    stop: Option<oneshot::Sender<()>>,
+    serving: Option<JoinHandle<()>>,
+    _directory: TempDir,
+}
+
+impl Approver {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            state_dir: directory.path().join("state"),
+            ..Config::default()
+        };
+        change(&mut config);
+        let (address, stop, serving) = serve(config.clone()).await;
+        config.listen = address;
+        config.address = config.address.with_port(address.port());
+        let admin = Admin::open(&config).await.unwrap();
+        for (name, role) in [
+            ("ada", Role::Viewer),
+            ("bob", Role::Reviewer),
+            ("eve", Role::Reviewer),
+        ] {
+            admin
+                .add_user(&name.parse().unwrap(), role, PASSWORD)
+                .await
+                .unwrap();
+        }
+        let ca = std::fs::read_to_string(config.state_dir.join("ca.pem")).unwrap();
+        Self {
+            config,
+            admin,
+            ca,
+            stop: Some(stop),
+            serving: Some(serving),
+            _directory: directory,
+        }
+    }
+
+    /// Ends the server, as a signal would.
+    pub(crate) async fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+        within(self.serving.take().unwrap()).await.unwrap();
+    }
+
+    /// Starts the server again, on the same port.
+    pub(crate) async fn start_again(&mut self) {
+        let (_, stop, serving) = serve(self.config.clone()).await;
+        (self.stop, self.serving) = (Some(stop), Some(serving));
+    }
+
+    pub(crate) async fn channel(&self) -> Channel {
+        connect(&self.config, &self.ca, None).await.unwrap()
+    }
+
+    pub(crate) async fn token(&self) -> EnrolmentToken {
+        self.admin
+            .create_token(Duration::from_mins(1), "test")
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn login(&self, name: &str) -> Person {
+        let mut client = ReviewsClient::new(self.channel().await);
+        let request = LoginRequest {
+            username: name.into(),
+            password: PASSWORD.into(),
+        };
+        let token = client.login(request).await.unwrap().into_inner().token;
+        self.person(&token).await
+    }
+
+    /// A person who calls with `token`.
+    pub(crate) async fn person(&self, token: &str) -> Person {
+        let bearer = Bearer(format!("Bearer {token}").parse().unwrap());
+        ReviewsClient::with_interceptor(self.channel().await, bearer)
+            .max_decoding_message_size(16 * 1024 * 1024)
+    }
+
+    pub(crate) async fn enrol(&self) -> Host {
+        let token = self.token().await;
+        let key = KeyPair::generate().unwrap();
+        let response = enrol(&self.config, &token, &key).await.unwrap();
+        Host {
+            id: response.host_id,
+            decision_key: response.decision_key,
+            certificate: response.certificate,
+            key: key.serialize_pem(),
+            config: self.config.clone(),
+            ca: self.ca.clone(),
+        }
+    }
+}
+
+async fn serve(config: Config) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+    let server = Server::bind(config).await.unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let address = server.local_addr();
+    let serving = tokio::spawn(async move {
+        let stopped = async { drop(stopped.await) };
+        server.serve(stopped).await.unwrap();
+    });
+    (address, stop, serving)
+}
+
+pub(crate) async fn connect(
+    config: &Config,
+    ca: &str,
+    identity: Option<Identity>,
+) -> Result<Channel, tonic::transport::Error> {
+    let mut tls = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(ca))
+        .domain_name("localhost");
+    if let Some(identity) = identity {
+        tls = tls.identity(identity);
+    }
+    Endpoint::from_shared(format!("https://{}", config.listen))?
+        .tls_config(tls)?
+        .timeout(PATIENCE)
+        .connect()
+        .await
+}
+
+/// Enrols with `key`, as a new host does.
+pub(crate) async fn enrol(
+    config: &Config,
+    token: &EnrolmentToken,
+    key: &KeyPair,
+) -> Result<EnrolResponse, Status> {
+    let csr = CertificateParams::default().serialize_request(key).unwrap();
+    let request = EnrolRequest {
+        secret: token.secret.clone(),
+        csr: csr.der().to_vec(),
+        hostname: "build-7".into(),
+    };
+    let channel = connect(config, &token.ca, None).await.unwrap();
+    Ok(EnrolmentClient::new(channel)
+        .enrol(request)
+        .await?
+        .into_inner())
+}
+
+/// A person's client.
+pub(crate) type Person = ReviewsClient<InterceptedService<Channel, Bearer>>;
+
+#[derive(Clone)]
+pub(crate) struct Bearer(MetadataValue<Ascii>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
+        request
+            .metadata_mut()
+            .insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+/// An enrolled host.
+#[derive(Clone)]
+pub(crate) struct Host {
+    pub(crate) id: String,
+    pub(crate) decision_key: Vec<u8>,
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+    config: Config,
+    ca: String,
+}
+
+impl Host {
+    pub(crate) fn identity(&self) -> Identity {
+        Identity::from_pem(&self.certificate, &self.key)
+    }
+
+    /// Opens the session stream and says Hello.
+    pub(crate) async fn connect(&self) -> Stream {
+        self.try_connect().await.unwrap()
+    }
+
+    pub(crate) async fn try_connect(&self) -> Result<Stream, Status> {
+        let channel = connect(&self.config, &self.ca, Some(self.identity())).await;
+        let channel = channel.map_err(|error| Status::unknown(error.to_string()))?;
+        let mut stream = raw_stream(channel).await?;
+        stream
+            .send(Up::Hello(Hello {
+                hostname: "build-7".into(),
+                enforcing: true,
+                ..Hello::default()
+            }))
+            .await;
+        match stream.next().await? {
+            Down::Welcome(welcome) => assert_eq!(welcome.host_id, self.id),
+            other => panic!("{other:?}"),
+        }
+        Ok(stream)
+    }
+}
+
+/// A stream on which nothing was said yet.
+pub(crate) async fn raw_stream(channel: Channel) -> Result<Stream, Status> {
+    let (up, messages) = mpsc::channel(8);
+    let down = HostSessionClient::new(channel)
+        .max_decoding_message_size(16 * 1024 * 1024)
+        .connect(ReceiverStream::new(messages))
+        .await?
+        .into_inner();
+    Ok(Stream { up, down })
+}
+
+/// A host's session stream.
+pub(crate) struct Stream {
+    up: mpsc::Sender<HostMessage>,
+    down: Streaming<ApproverMessage>,
+}
+
+impl Stream {
+    pub(crate) async fn send(&self, message: Up) {
+        let message = HostMessage {
+            message: Some(message),
+        };
+        self.up.send(message).await.unwrap();
+    }
+
+    pub(crate) async fn next(&mut self) -> Result<Down, Status> {
+        match within(self.down.message()).await? {
+            Some(message) => Ok(message.message.unwrap()),
+            None => Err(Status::cancelled("ended")),
+        }
+    }
+
+    /// Why the approver ended the stream.
+    pub(crate) async fn end(&mut self) -> Status {
+        loop {
+            if let Err(status) = self.next().await {
+                return status;
+            }
+        }
+    }
+
+    pub(crate) async fn open(&mut self, request: &OpenRequest) -> Result<(), String> {
+        self.send(Up::Open(request.clone())).await;
+        match self.next().await.unwrap() {
+            Down::Accepted(accepted) => {
+                assert_eq!(accepted.request_id, request.request_id);
+                Ok(())
+            }
+            Down::Rejected(rejected) => {
+                assert_eq!(rejected.request_id, request.request_id);
+                Err(rejected.reason)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn decision(&mut self) -> Decision {
+        match self.next().await.unwrap() {
+            Down::Decision(decision) => decision,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn withdraw(&mut self, id: &str, reason: &str) {
+        self.send(Up::Withdraw(Withdraw {
+            request_id: id.into(),
+            reason: reason.into(),
+        }))
+        .await;
+        self.acknowledged(id).await;
+    }
+
+    pub(crate) async fn report(&mut self, id: &str, outcome: Outcome, expired: bool) {
+        self.send(Up::Outcome(ReportOutcome {
+            request_id: id.into(),
+            outcome: outcome.into(),
+            detail: String::new(),
+            expired,
+        }))
+        .await;
+        self.acknowledged(id).await;
+    }
+
+    async fn acknowledged(&mut self, id: &str) {
+        match self.next().await.unwrap() {
+            Down::Acknowledged(acknowledged) => assert_eq!(acknowledged.request_id, id),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Waits, but not for ever.
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.expect("took too long")
+}
+
+/// What `curl` of a session of `owner` might ask, with time left.
+pub(crate) fn request_of(owner: &str, time_left: Duration) -> OpenRequest {
+    let context = RequestContext {
+        operation: Some(Operation {
+            kind: Some(Kind::Exec(Exec {
+                path: b"/usr/bin/curl".to_vec(),
+                argv: vec![
+                    b"curl".to_vec(),
+                    b"--upload-file".to_vec(),
+                    vec![0xff, 0xfe],
+                ],
+                ..Exec::default()
+            })),
+        }),
+        process: Some(Process::default()),
+        ancestry: vec![Process::default()],
+        session: Some(Session {
+            id: "00000000000000ab".into(),
+            profile: "demo".into(),
+            owner: owner.into(),
+            uid: 1000,
+            user: "agent".into(),
+        }),
+        rule: Some(Rule {
+            name: "upload".into(),
+            justification: "data leaves the machine".into(),
+        }),
+    };
+    OpenRequest {
+        request_id: Uuid::new_v8(rand_bytes()).to_string(),
+        digest: digest::of(&context).to_vec(),
+        context: Some(context),
+        held_at: None,
+        time_left: Some(prost_types::Duration::try_from(time_left).unwrap()),
+    }
+}
+
+pub(crate) fn request() -> OpenRequest {
+    request_of("ada", Duration::from_mins(1))
+}
+
+fn rand_bytes() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).unwrap();
+    bytes
+}
+
+/// The request as a reviewer sees it.
+pub(crate) async fn show(person: &mut Person, id: &str) -> Request {
+    use holdpoint_proto::v1::GetRequestRequest;
+    let request = GetRequestRequest { id: id.into() };
+    person
+        .get_request(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .request
+        .unwrap()
+}
+
+/// Decides as a reviewer does who was shown the request.
+pub(crate) async fn decide(
+    person: &mut Person,
+    request: &OpenRequest,
+    verdict: holdpoint_proto::v1::Verdict,
+) -> Result<Request, Status> {
+    use holdpoint_proto::v1::DecideRequest;
+    let decide = DecideRequest {
+        id: request.request_id.clone(),
+        verdict: verdict.into(),
+        reason: "I know this upload".into(),
+        digest: request.digest.clone(),
+    };
+    Ok(person.decide(decide).await?.into_inner().request.unwrap())
+}
+
+#[track_caller]
+pub(crate) fn assert_status<T: std::fmt::Debug>(
+    result: Result<T, Status>,
+    code: Code,
+    message: &str,
+) {
+    let status = result.unwrap_err();
+    assert_eq!(status.code(), code, "{status:?}");
+    assert!(
+        status.message().contains(message),
+        "{:?} lacks {message:?}",
+        status.message()
+    );
+}
