@@ -119,12 +119,10 @@ impl Admin {
         Ok(users.into_iter().map(UserView::from).collect())
     }
 
-    /// Refuses a name that has no account, before anybody is asked for more.
-    pub async fn check_user(&self, name: &AccountName) -> Result<(), AdminError> {
-        match self.store.user(name.as_str()).await? {
-            Some(_) => Ok(()),
-            None => Err(AdminError::NoUser(name.clone())),
-        }
+    /// Whether there is an account `name`: asked before a person types a password
+    /// for nothing.
+    pub async fn has_user(&self, name: &AccountName) -> Result<bool, AdminError> {
+        Ok(self.store.user(name.as_str()).await?.is_some())
     }
 
     /// Sets an account's password and ends its logins.

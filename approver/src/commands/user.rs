@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::{password, table};
 use crate::{
-    Admin,
+    Admin, AdminError,
     domain::account::{AccountName, Role},
 };
 
@@ -62,6 +62,9 @@ impl Command {
                 role,
                 password,
             } => {
+                if admin.has_user(&name).await? {
+                    return Err(AdminError::UserExists(name).into());
+                }
                 let password = password::new(password.password_file.as_deref(), &name)?;
                 admin.add_user(&name, role, &password).await?;
                 tracing::info!(user.name = %name, %role, "user added");
@@ -77,7 +80,9 @@ impl Command {
                 })?;
             }
             Self::Passwd { name, password } => {
-                admin.check_user(&name).await?;
+                if !admin.has_user(&name).await? {
+                    return Err(AdminError::NoUser(name).into());
+                }
                 let password = password::new(password.password_file.as_deref(), &name)?;
                 admin.set_password(&name, &password).await?;
                 tracing::info!(user.name = %name, "password set");

@@ -158,7 +158,7 @@ async fn a_watcher_sees_what_is_pending_and_every_change() {
         seen(&mut watch).await,
         see(&second, RequestState::Withdrawn)
     );
-    let brief = request_of("ada", Duration::from_millis(50));
+    let brief = request_of("ada", Duration::from_millis(500));
     stream.open(&brief).await.unwrap();
     assert_eq!(seen(&mut watch).await, see(&brief, RequestState::Pending));
     assert_eq!(seen(&mut watch).await, see(&brief, RequestState::Expired));
