@@ -3,6 +3,7 @@
 //! than the one just built.
 
 use std::{
+    io::{self, IsTerminal as _},
     path::PathBuf,
     process::{Command, ExitCode},
 };
@@ -48,13 +49,25 @@ pub(crate) fn programs(layout: &Layout, release: bool) -> Result<PathBuf> {
     if release {
         build.arg("--release");
     }
-    run(&mut build)?;
+    run(quiet_in_files(&mut build))?;
     Ok(layout.bin_dir(release))
 }
 
 /// Builds the eBPF object.
 pub(crate) fn gate(layout: &Layout) -> Result<()> {
-    run(ebpf_cargo(layout, "build").env("CARGO_ENCODED_RUSTFLAGS", gate_flags()))
+    let mut build = ebpf_cargo(layout, "build");
+    build.env("CARGO_ENCODED_RUSTFLAGS", gate_flags());
+    run(quiet_in_files(&mut build))
+}
+
+/// Progress is for people; in a file it would only stand between what the
+/// command of a guest wrote there.
+fn quiet_in_files(build: &mut Command) -> &mut Command {
+    if io::stderr().is_terminal() {
+        build
+    } else {
+        build.arg("--quiet")
+    }
 }
 
 /// A cargo command for the eBPF package. Stable Rust compiles `core` for the

@@ -34,12 +34,21 @@ pub(crate) fn start(bin_dir: &Path, policy: &Path, logs: &Port) -> Result<()> {
         logs,
     };
     stack.write_files(policy)?;
-    stack.add_reviewers()?;
+    // The first call makes the approver's database; the others find it.
+    stack.add_reviewer(REVIEWERS[0])?;
+    at_once(&REVIEWERS[1..], |name| stack.add_reviewer(name))?;
     let mut approver = stack.spawn("approver", stack.approver().arg("serve"))?;
     wait_for_approver(&mut approver).map_err(|error| stack.with_logs(&error))?;
-    stack.log_in_all()?;
-    stack.enrol()?;
-    let mut daemon = stack.spawn("holdpointd", stack.daemon().arg("run"))?;
+    // Passwords are slow to check, and slower still under emulation.
+    let daemon = thread::scope(|scope| {
+        let daemon = scope.spawn(|| {
+            stack.enrol()?;
+            stack.spawn("holdpointd", stack.daemon().arg("run"))
+        });
+        at_once(&REVIEWERS, |name| stack.log_in(name))?;
+        joined(daemon)
+    });
+    let mut daemon = daemon.map_err(|error| stack.with_logs(&error))?;
     stack
         .wait_for_enforcement(&mut daemon)
         .map_err(|error| stack.with_logs(&error))
@@ -60,6 +69,7 @@ impl Stack<'_> {
         let mut program = Command::new(self.bin_dir.join(name));
         program
             .env("HOME", "/root")
+            .env("NO_COLOR", "1")
             .env("HOLDPOINT_CONFIG_DIR", CONTEXTS);
         program
     }
@@ -111,32 +121,28 @@ impl Stack<'_> {
         self.path(&format!("password-{name}"))
     }
 
-    fn add_reviewers(&self) -> Result<()> {
-        for name in REVIEWERS {
-            self.write(
-                &format!("password-{name}"),
-                &format!("password of {name}\n"),
-            )?;
-            text(
-                self.approver()
-                    .args(["user", "add", name, "--role", "reviewer", "--password-file"])
-                    .arg(self.password(name)),
-            )?;
-        }
-        Ok(())
+    fn add_reviewer(&self, name: &str) -> Result<()> {
+        self.write(
+            &format!("password-{name}"),
+            &format!("password of {name}\n"),
+        )?;
+        text(
+            self.approver()
+                .args(["user", "add", name, "--role", "reviewer", "--password-file"])
+                .arg(self.password(name)),
+        )
+        .map(drop)
     }
 
-    fn log_in_all(&self) -> Result<()> {
-        for name in REVIEWERS {
-            text(
-                self.program("holdpoint")
-                    .args(["--context", name, "login", "--approver", ADDRESS, "--ca"])
-                    .arg(self.path("approver/ca.pem"))
-                    .args(["--user", name, "--password-file"])
-                    .arg(self.password(name)),
-            )?;
-        }
-        Ok(())
+    fn log_in(&self, name: &str) -> Result<()> {
+        text(
+            self.program("holdpoint")
+                .args(["--context", name, "login", "--approver", ADDRESS, "--ca"])
+                .arg(self.path("approver/ca.pem"))
+                .args(["--user", name, "--password-file"])
+                .arg(self.password(name)),
+        )
+        .map(drop)
     }
 
     fn enrol(&self) -> Result<()> {
@@ -198,6 +204,24 @@ impl Stack<'_> {
             log("holdpointd")
         )
     }
+}
+
+/// Does it for all names at the same time.
+fn at_once(names: &[&str], work: impl Fn(&str) -> Result<()> + Sync) -> Result<()> {
+    thread::scope(|scope| {
+        let work = &work;
+        let running: Vec<_> = names
+            .iter()
+            .map(|name| scope.spawn(move || work(name)))
+            .collect();
+        running.into_iter().try_for_each(joined)
+    })
+}
+
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+    thread
+        .join()
+        .map_err(|_| anyhow!("a thread of this program panicked"))?
 }
 
 fn wait_for_approver(approver: &mut Child) -> Result<()> {
