@@ -29,6 +29,7 @@ pub(crate) fn main(layout: &Layout, args: &Args) -> Result<ExitCode> {
     build::gate(layout)?;
     let mut tally = Tally::default();
     checks(layout, &args.filters, &mut tally);
+    tally.expect_some(&args.filters);
     Ok(tally.conclude())
 }
 

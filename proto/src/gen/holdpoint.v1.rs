@@ -1062,6 +1062,7 @@ pub struct ListRequestsResponse {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetRequestRequest {
+    /// Whole, or the beginning of it as long as it is unambiguous.
     #[prost(string, tag = "1")]
     pub id: ::prost::alloc::string::String,
 }

@@ -28,8 +28,11 @@ impl Tally {
         self.failures.push((name.to_owned(), reason.to_owned()));
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.passed == 0 && self.failed == 0
+    /// A filter that matches nothing is a mistake, not a success.
+    pub(crate) fn expect_some(&mut self, filters: &[String]) {
+        if !filters.is_empty() && self.passed == 0 && self.failed == 0 {
+            self.fail(&filters.join(" "), "nothing has this in its name");
+        }
     }
 
     /// Adds a run of tests that ended with `ended_well`. A run that says less
@@ -208,6 +211,15 @@ mod tests {
         let tally = added(output, false);
         assert_eq!((tally.passed, tally.failed), (1, 1));
         assert_eq!(tally.failures[0].0, "unit: a");
+    }
+
+    #[test]
+    fn a_filter_must_match_something() {
+        let mut tally = Tally::default();
+        tally.expect_some(&[]);
+        assert_eq!(tally.failed, 0);
+        tally.expect_some(&["typo".to_owned()]);
+        assert_eq!(tally.failed, 1);
     }
 
     #[test]

@@ -111,8 +111,9 @@ pub(crate) struct Scratch(PathBuf);
 impl Scratch {
     pub(crate) fn create() -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        remove_abandoned(&env::temp_dir());
         let name = format!(
-            "holdpoint-vm-{}-{}",
+            "{SCRATCH}{}-{}",
             std::process::id(),
             COUNT.fetch_add(1, Ordering::Relaxed)
         );
@@ -143,6 +144,29 @@ impl Drop for Scratch {
     }
 }
 
+const SCRATCH: &str = "holdpoint-vm-";
+
+/// Removes what processes left behind that were killed. Someone else's cannot
+/// be removed, which is fine.
+fn remove_abandoned(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let owner = name
+            .strip_prefix(SCRATCH)
+            .and_then(|rest| rest.split('-').next())
+            .and_then(|pid| pid.parse::<u32>().ok());
+        if let Some(owner) = owner
+            && !Path::new(&format!("/proc/{owner}")).exists()
+        {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,5 +186,15 @@ mod tests {
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
         drop(first);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed() {
+        // No process has this number: the kernel's limit is far below.
+        let left = env::temp_dir().join(format!("{SCRATCH}4000000000-0"));
+        fs::create_dir_all(&left).unwrap();
+        let current = Scratch::create().unwrap();
+        assert!(!left.exists());
+        assert!(current.path().exists());
     }
 }
