@@ -77,10 +77,9 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
 
 fn serve(args: &Args, ports: &Ports) -> Result<u8> {
     host::prepare()?;
-    let mut environment = environment(args);
+    let environment = environment(args);
     if let Some(policy) = &args.policy {
         stack::start(&args.bin_dir, policy, &ports.logs)?;
-        environment.push(("HOLDPOINT_CONFIG_DIR".into(), stack::CONTEXTS.into()));
     }
     ports.report_ready()?;
 

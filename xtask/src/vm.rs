@@ -54,13 +54,13 @@ const SAMPLE_POLICY: &str = "packaging/policies/demo.toml";
 /// A series of kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kernel {
-    /// Debian 12's.
+    /// Debian 12's kernel
     #[value(name = "6.1")]
     V6_1,
-    /// Debian 13's.
+    /// Debian 13's kernel
     #[value(name = "6.12")]
     V6_12,
-    /// The newest that Debian 13 can have.
+    /// The newest kernel of Debian 13's backports
     #[value(name = "7.3")]
     V7_3,
 }
@@ -250,9 +250,13 @@ fn guest_command(layout: &Layout, job: &Job, cwd: &Path) -> Vec<OsString> {
     if let Some(policy) = &job.policy {
         words.extend(["--policy".into(), policy.into()]);
     }
+    // The contexts of this machine's user lead nowhere in a guest, which has
+    // its own in the usual place.
     let passed_on = |name: &OsStr| {
         let name = name.to_string_lossy();
-        name.starts_with("HOLDPOINT_") || name == "RUST_LOG" || name == "RUST_BACKTRACE"
+        (name.starts_with("HOLDPOINT_") && name != "HOLDPOINT_CONFIG_DIR")
+            || name == "RUST_LOG"
+            || name == "RUST_BACKTRACE"
     };
     for (name, value) in env::vars_os().filter(|(name, _)| passed_on(name)) {
         let mut pair = name;

@@ -20,7 +20,7 @@ use super::ports::Port;
 use crate::process::text;
 
 /// Where root's contexts are.
-pub(crate) const CONTEXTS: &str = "/root/.config/holdpoint";
+const CONTEXTS: &str = "/root/.config/holdpoint";
 const FOLDER: &str = "/run/holdpoint-vm";
 const ADDRESS: &str = "https://localhost:7443";
 const REVIEWERS: [&str; 3] = ["reviewer1", "reviewer2", "owner"];
