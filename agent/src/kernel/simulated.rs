@@ -53,7 +53,17 @@ pub enum Attempt {
 struct Waiting {
     held: Held,
     facts: Facts,
-    fate: oneshot::Sender<Fate>,
+    /// Gone once the process is.
+    fate: Option<oneshot::Sender<Fate>>,
+}
+
+impl Waiting {
+    fn over(&mut self, fate: Fate) {
+        if let Some(sender) = self.fate.take() {
+            // Nobody may be interested any more.
+            let _ = sender.send(fate);
+        }
+    }
 }
 
 #[derive(Default)]
@@ -154,19 +164,20 @@ impl SimulatedGate {
             ancestry: Vec::new(),
             exec,
         };
+        let fate = Some(fate);
         state.waiting.insert(task, Waiting { held, facts, fate });
         state.tell(GateEvent::Held(task));
         (task, receiver)
     }
 
-    /// The process of `task` exits.
+    /// The process of `task` exits. Its record stays until the daemon removes it,
+    /// as in the kernel: a killed task never ends its call.
     pub fn exit(&self, task: TaskKey) {
         let mut state = self.state();
         state.gone.insert(task);
         state.pids.remove(&task.tgid);
-        if let Some(waiting) = state.waiting.remove(&task) {
-            // Nobody may be interested any more.
-            let _ = waiting.fate.send(Fate::Died);
+        if let Some(waiting) = state.waiting.get_mut(&task) {
+            waiting.over(Fate::Died);
         }
     }
 
@@ -308,10 +319,14 @@ impl Gate for SimulatedGate {
         if !fits {
             return Ok(());
         }
-        let Some(waiting) = state.waiting.remove(&task) else {
+        // A task that is gone uses no ticket.
+        if state.gone.contains(&task) {
+            return Ok(());
+        }
+        let Some(mut waiting) = state.waiting.remove(&task) else {
             return Ok(());
         };
-        let actual = waiting.facts.exec.map(|exec| exec.arguments);
+        let actual = waiting.facts.exec.as_ref().map(|exec| exec.arguments);
         let (fate, event) = match answer {
             Answer::Release(approved)
                 if approved.present == 1 && actual.is_some_and(|actual| actual != approved) =>
@@ -323,8 +338,7 @@ impl Gate for SimulatedGate {
             Answer::Kill => (Fate::Died, GateEvent::Refused(held.id)),
         };
         state.tell(event);
-        // Nobody may be interested any more.
-        let _ = waiting.fate.send(fate);
+        waiting.over(fate);
         Ok(())
     }
 
