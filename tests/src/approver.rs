@@ -1,0 +1,107 @@
+//! The real approver, served by the test process.
+
+use std::time::Duration;
+
+use holdpoint_approver::{Admin, Config, Server, domain::account::Role};
+use tempfile::TempDir;
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use crate::{patience::within, reviewer::Reviewer};
+
+/// Everybody's password.
+pub const PASSWORD: &str = "correct horse battery";
+
+/// Accounts every approver has. `owner` is accountable for the sessions.
+pub const ACCOUNTS: [(&str, Role); 4] = [
+    ("owner", Role::Reviewer),
+    ("ada", Role::Reviewer),
+    ("bob", Role::Reviewer),
+    ("vera", Role::Viewer),
+];
+
+/// An approver on a port of its own.
+pub struct Approver {
+    config: Config,
+    running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    directory: TempDir,
+}
+
+impl Approver {
+    /// Starts one with all [`ACCOUNTS`].
+    pub async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            state_dir: directory.path().join("state"),
+            ..Config::default()
+        };
+        let mut approver = Self {
+            config,
+            running: None,
+            directory,
+        };
+        approver.start_again().await;
+        let admin = Admin::open(&approver.config).await.unwrap();
+        for (name, role) in ACCOUNTS {
+            let name = name.parse().unwrap();
+            admin.add_user(&name, role, PASSWORD).await.unwrap();
+        }
+        admin.close().await;
+        approver
+    }
+
+    /// Starts the server, on the port it had before if it had one.
+    pub async fn start_again(&mut self) {
+        let server = Server::bind(self.config.clone()).await.unwrap();
+        self.config.listen = server.local_addr();
+        self.config.address = self.config.address.clone().with_port(self.port());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            server.serve(stopped).await.unwrap();
+        });
+        self.running = Some((stop, serving));
+    }
+
+    /// Ends the server as a signal would.
+    pub async fn stop(&mut self) {
+        let (stop, serving) = self.running.take().unwrap();
+        stop.send(()).unwrap();
+        within("the approver's end", serving).await.unwrap();
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.config.listen.port()
+    }
+
+    /// Its address for people.
+    pub fn address(&self) -> String {
+        format!("https://localhost:{}", self.port())
+    }
+
+    /// Path of its CA certificate.
+    pub fn ca(&self) -> std::path::PathBuf {
+        self.config.state_dir.join("ca.pem")
+    }
+
+    /// Its folder, also for files of the test.
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    /// An enrolment token.
+    pub async fn token(&self) -> String {
+        let admin = Admin::open(&self.config).await.unwrap();
+        let ttl = Duration::from_mins(1);
+        let token = admin.create_token(ttl, "test").await.unwrap();
+        admin.close().await;
+        token.encode()
+    }
+
+    /// Logs `name` in over gRPC.
+    pub async fn reviewer(&self, name: &str) -> Reviewer {
+        let ca = std::fs::read_to_string(self.ca()).unwrap();
+        Reviewer::login(&self.address(), &ca, name, PASSWORD).await
+    }
+}

@@ -1,0 +1,228 @@
+//! The real daemon on a simulated kernel: everything but the kernel is as in
+//! `holdpointd run`.
+
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
+
+use holdpoint_agent::{
+    config::{Profile, Profiles},
+    control, daemon, enrol,
+    identity::Identity,
+    kernel::{
+        Gate as _, SessionId, TaskKey,
+        simulated::{Attempt, Fate, SimulatedGate},
+    },
+    link::{self, LinkState},
+    policy::Policy,
+};
+use holdpoint_proto::v1::Hello;
+use tempfile::TempDir;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
+
+use crate::{
+    approver::Approver,
+    patience::{until, within},
+    wire::Wire,
+};
+
+/// Name of the host at the approver.
+pub const HOSTNAME: &str = "build-7";
+
+/// A host that is enrolled; its daemon may run or not.
+pub struct Host {
+    /// Its kernel.
+    pub gate: Arc<SimulatedGate>,
+    /// Its network to the approver.
+    pub wire: Wire,
+    profiles: Profiles,
+    directory: TempDir,
+    tasks: Vec<JoinHandle<()>>,
+    link_state: Option<watch::Receiver<LinkState>>,
+}
+
+/// What a played process attempted.
+pub struct Attempted {
+    /// The process.
+    pub task: TaskKey,
+    fate: oneshot::Receiver<Fate>,
+}
+
+impl Attempted {
+    /// Waits for what becomes of it.
+    pub async fn fate(self) -> Fate {
+        within("the end of an operation", self.fate).await.unwrap()
+    }
+
+    /// Asserts that nothing has become of it yet.
+    #[track_caller]
+    pub fn assert_held(&mut self) {
+        assert_eq!(
+            self.fate.try_recv(),
+            Err(oneshot::error::TryRecvError::Empty)
+        );
+    }
+}
+
+impl Host {
+    /// Enrols a host with `policy` for the profiles `demo` (of `owner`) and
+    /// `orphan` (of somebody without an account).
+    pub async fn enrol(approver: &Approver, policy: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("policy.toml");
+        std::fs::write(&path, policy).unwrap();
+        let user = user_name();
+        let profiles = [("demo", "owner"), ("orphan", "nobody-here")]
+            .map(|(name, owner)| {
+                let profile = Profile {
+                    owner: owner.to_owned(),
+                    users: vec![user.clone()],
+                    policy: Policy::load(&path).unwrap(),
+                };
+                (name.to_owned(), profile)
+            })
+            .into();
+        let host = Self {
+            gate: SimulatedGate::new(),
+            wire: Wire::to(approver.port()).await,
+            profiles,
+            directory,
+            tasks: Vec::new(),
+            link_state: None,
+        };
+        let token = approver.token().await;
+        let mut identity = enrol::enrol(&token, HOSTNAME, &host.state_dir())
+            .await
+            .unwrap();
+        identity.approver = format!("https://localhost:{}", host.wire.port());
+        identity.store(&host.state_dir()).unwrap();
+        host
+    }
+
+    /// Where its identity is.
+    pub fn state_dir(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    /// Where its daemon listens.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("run/control.sock")
+    }
+
+    /// Starts the daemon without waiting for anything.
+    pub fn start(&mut self) {
+        assert!(self.tasks.is_empty(), "it runs already");
+        let listener = control::listen(&self.socket()).unwrap();
+        let (call_sender, calls) = mpsc::channel(64);
+        let (link_sender, link_events) = mpsc::channel(1024);
+        let hello = Hello {
+            hostname: HOSTNAME.to_owned(),
+            kernel_release: "simulated".to_owned(),
+            ..Hello::default()
+        };
+        let (hello, hello_receiver) = watch::channel(hello);
+        let (state_sender, link_state) = watch::channel(LinkState::default());
+        let state_dir = self.state_dir();
+        self.link_state = Some(link_state.clone());
+        let parts = daemon::Parts {
+            gate: Arc::clone(&self.gate),
+            profiles: self.profiles.clone(),
+            link_events,
+            link_state,
+            hello,
+            identity: Box::new(move || Identity::load(&state_dir).ok().flatten()),
+            calls,
+        };
+        self.tasks = vec![
+            tokio::spawn(control::serve(listener, call_sender)),
+            tokio::spawn(link::run(
+                self.state_dir(),
+                hello_receiver,
+                state_sender,
+                link_sender,
+            )),
+            tokio::spawn(daemon::run(parts, std::future::pending())),
+        ];
+    }
+
+    /// Waits until the daemon has its approver, or has lost it.
+    pub async fn wait_for_link(&self, connected: bool) {
+        let state = self.link_state.clone().unwrap();
+        until("the link", async || {
+            let now = state.borrow().clone();
+            if now.connected == connected {
+                Ok(())
+            } else {
+                Err(now)
+            }
+        })
+        .await;
+    }
+
+    /// Ends the daemon as SIGKILL would: it says nothing more to anybody.
+    pub async fn kill(&mut self) {
+        for task in self.tasks.drain(..) {
+            task.abort();
+            // Cancelled, which is what was asked for.
+            let _ = task.await;
+        }
+    }
+
+    /// A session of `profile`.
+    pub fn session(&self, profile: &str) -> SessionId {
+        let owner = &self.profiles[profile].owner;
+        let session = self.gate.begin_session(1, profile, owner, 1000);
+        session.unwrap().id
+    }
+
+    /// A process of `session` tries to run `argv`.
+    pub fn exec_in(&self, session: SessionId, argv: &[&[u8]]) -> Attempted {
+        let argv = argv.iter().map(|argument| argument.to_vec()).collect();
+        self.attempt(session, &Attempt::Exec(argv))
+    }
+
+    /// A process of a new session of profile `demo` tries to run `argv`.
+    pub fn exec(&self, argv: &[&str]) -> Attempted {
+        let argv: Vec<&[u8]> = argv.iter().map(|argument| argument.as_bytes()).collect();
+        self.exec_in(self.session("demo"), &argv)
+    }
+
+    /// A process of a new session of profile `demo` tries to connect by TCP.
+    pub fn connect(&self, address: &str, port: u16) -> Attempted {
+        let address: IpAddr = address.parse().unwrap();
+        let attempt = Attempt::Connect {
+            address,
+            port,
+            protocol: 6,
+        };
+        self.attempt(self.session("demo"), &attempt)
+    }
+
+    fn attempt(&self, session: SessionId, attempt: &Attempt) -> Attempted {
+        let (task, fate) = self.gate.attempt(session, attempt);
+        Attempted { task, fate }
+    }
+
+    /// Changes the identity on disk; what verifies decisions reads it each time.
+    pub fn change_identity(&self, change: impl FnOnce(&mut Identity)) {
+        let directory = self.state_dir();
+        let mut identity = Identity::load(&directory).unwrap().unwrap();
+        change(&mut identity);
+        identity.store(&directory).unwrap();
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// The user the tests run as: who may begin sessions.
+fn user_name() -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid());
+    user.unwrap().unwrap().name
+}
