@@ -14,7 +14,11 @@ pub struct UnknownValue {
 
 impl core::fmt::Display for UnknownValue {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "unknown {} {} from the kernel side", self.what, self.value)
+        write!(
+            f,
+            "unknown {} {} from the kernel side",
+            self.what, self.value
+        )
     }
 }
 

@@ -19,8 +19,8 @@ pub use label::{Admitted, LABEL_CUT, LABEL_HELD, Label};
 pub use offsets::Offsets;
 pub use operation::{FileId, OperationKey, OperationKind, Peer, TaskKey};
 pub use pending::{
-    Answer, ArgumentsMac, CachedVerdict, Control, PATH_CAPACITY, PENDING_COMPAT, Pending,
-    Session, SessionName, Ticket, VerdictKey,
+    Answer, ArgumentsMac, CachedVerdict, Control, PATH_CAPACITY, PENDING_COMPAT, Pending, Session,
+    SessionName, Ticket, VerdictKey,
 };
 pub use siphash::SipHash;
 

@@ -8,11 +8,16 @@ use crate::plain;
 /// One entry a field; names as in the kernel.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[expect(missing_docs, reason = "each is the offset of the kernel field of that name")]
+#[expect(
+    missing_docs,
+    reason = "each is the offset of the kernel field of that name"
+)]
 pub struct Offsets {
     pub bprm_file: u32,
     pub bprm_p: u32,
     pub bprm_exec: u32,
+    pub bprm_filename: u32,
+    pub bprm_interp: u32,
     pub file_path: u32,
     pub file_inode: u32,
     pub inode_number: u32,
@@ -38,6 +43,6 @@ pub struct Offsets {
     pub regs_r10: u32,
 }
 
-const _: () = assert!(size_of::<Offsets>() == 26 * 4);
+const _: () = assert!(size_of::<Offsets>() == 28 * 4);
 
 plain!(Offsets);

@@ -73,7 +73,7 @@ impl TryFrom<u32> for Answer {
 /// must be what runs. SipHash-2-4 under the key in [`Control`], which no tracked
 /// task can read, over the strings with their NULs.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct ArgumentsMac {
     /// 1 if there is something to compare.
     pub present: u32,
@@ -212,7 +212,9 @@ impl SessionName {
     /// Holds `text`, none if it is longer than 64 bytes.
     pub fn new(text: &str) -> Option<Self> {
         let mut bytes = [0; 64];
-        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        bytes
+            .get_mut(..text.len())?
+            .copy_from_slice(text.as_bytes());
         Some(Self { bytes })
     }
 

@@ -1,9 +1,7 @@
 //! connect: the address is the kernel's own copy, so what is judged is what is
 //! used.
 
-use aya_ebpf::{
-    helpers::generated::bpf_get_current_task_btf, macros::lsm, programs::LsmContext,
-};
+use aya_ebpf::{helpers::generated::bpf_get_current_task_btf, macros::lsm, programs::LsmContext};
 use holdpoint_agent_common::{Cause, OperationKey, Peer};
 
 use crate::{
@@ -30,7 +28,7 @@ const INET6_FULL_LEN: i32 = 28;
 ///
 /// Hook since 5.7; works as described on 6.1 and later.
 #[lsm(hook = "socket_connect")]
-pub fn gate_connect(ctx: LsmContext) -> i32 {
+pub(crate) fn gate_connect(ctx: LsmContext) -> i32 {
     // SAFETY: no arguments.
     let task = unsafe { bpf_get_current_task_btf() };
     // SAFETY: `task` is the current task.

@@ -1,8 +1,6 @@
 //! exec: judged before the point of no return, its arguments compared after it.
 
-use aya_ebpf::{
-    helpers::generated::bpf_get_current_task_btf, macros::lsm, programs::LsmContext,
-};
+use aya_ebpf::{helpers::generated::bpf_get_current_task_btf, macros::lsm, programs::LsmContext};
 use holdpoint_agent_common::{Cause, OperationKey};
 
 use crate::{
@@ -16,7 +14,7 @@ use crate::{
 ///
 /// Hook since 5.7; works as described on 6.1 and later.
 #[lsm(hook = "bprm_check_security")]
-pub fn gate_exec(ctx: LsmContext) -> i32 {
+pub(crate) fn gate_exec(ctx: LsmContext) -> i32 {
     // SAFETY: no arguments.
     let task = unsafe { bpf_get_current_task_btf() };
     // SAFETY: `task` is the current task.

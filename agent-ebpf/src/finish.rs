@@ -27,7 +27,7 @@ macro_rules! ends {
         $(
             #[doc = concat!("End of `", $function, "`.")]
             #[fexit(function = $function)]
-            pub fn $program(ctx: FExitContext) -> i32 {
+            pub(crate) fn $program(ctx: FExitContext) -> i32 {
                 // The entry points take the registers; their result comes second.
                 finish(ctx.arg::<i64>(1))
             }

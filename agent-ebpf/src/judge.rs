@@ -128,7 +128,11 @@ fn answered(caller: &mut Caller<'_>, operation: &OperationKey, now: u64) -> Opti
     caller.label.flags &= !LABEL_HELD;
     if answer == Answer::Release as u32 {
         let [first, second] = &mut caller.label.admitted;
-        let slot = if first.operation.kind == 0 { first } else { second };
+        let slot = if first.operation.kind == 0 {
+            first
+        } else {
+            second
+        };
         slot.operation = *operation;
         slot.until_ns = now + ADMITTED_NS;
         if operation.kind == OperationKind::Exec as u32 {
@@ -233,9 +237,7 @@ fn record(
     PENDING
         .insert(caller.key, &EMPTY, 0)
         .map_err(|_| Cause::PendingFull)?;
-    let pending = PENDING
-        .get_ptr_mut(caller.key)
-        .ok_or(Cause::PendingFull)?;
+    let pending = PENDING.get_ptr_mut(caller.key).ok_or(Cause::PendingFull)?;
     // SAFETY: only this thread's own hook changes its record; the daemon waits
     // for `held_ns`, which is written last.
     let pending = unsafe { &mut *pending };
@@ -282,7 +284,8 @@ impl Call {
         if flags & UNRESTARTABLE_TASK != 0 {
             return Err(Cause::NotRestartable);
         }
-        let status: u32 = read(task.cast(), offset!(task_thread_info_status)).map_err(unreadable)?;
+        let status: u32 =
+            read(task.cast(), offset!(task_thread_info_status)).map_err(unreadable)?;
         // SAFETY: `task` is the current task.
         let regs = unsafe { bpf_task_pt_regs(task) } as *const u8;
         let number: u64 = read(regs, offset!(regs_orig_ax)).map_err(unreadable)?;

@@ -15,6 +15,8 @@ static OFFSETS: Offsets = Offsets {
     bprm_file: 0,
     bprm_p: 0,
     bprm_exec: 0,
+    bprm_filename: 0,
+    bprm_interp: 0,
     file_path: 0,
     file_inode: 0,
     inode_number: 0,

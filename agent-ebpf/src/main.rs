@@ -1,7 +1,7 @@
 //! The gate: what happens in the kernel when a tracked task attempts an
 //! operation.
 //!
-//! Thin entry points in [`exec`], [`connect`], [`tracking`] and [`finish`]; the
+//! Thin entry points in [`exec`], [`arguments`], [`connect`], [`tracking`] and [`finish`]; the
 //! decision in one place, [`judge`]. No program here may let a tracked task pass
 //! because something could not be read, stored or sent: every such failure is a
 //! refusal. Untracked tasks pay one task-storage lookup and nothing else.
@@ -12,6 +12,7 @@
     reason = "eBPF programs read kernel memory through helpers"
 )]
 
+mod arguments;
 mod connect;
 mod exec;
 mod finish;

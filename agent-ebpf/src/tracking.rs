@@ -20,7 +20,7 @@ const NO_MEMORY: i32 = -12;
 /// Called by `copy_process` for every kind of task, also threads and `io_uring`
 /// workers. Hook since 5.7.
 #[lsm(hook = "task_alloc")]
-pub fn inherit_label(ctx: LsmContext) -> i32 {
+pub(crate) fn inherit_label(ctx: LsmContext) -> i32 {
     // SAFETY: no arguments.
     let current = unsafe { bpf_get_current_task_btf() };
     // SAFETY: `current` is the current task.

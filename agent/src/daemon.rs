@@ -25,7 +25,9 @@ use crate::{
     control,
     holds::{Decided, Effect, Holds, Ruling},
     identity::Identity,
-    kernel::{DescribeError, Facts, Gate, GateError, GateEvent, Held, HoldId, SessionId},
+    kernel::{
+        CANARY_SESSION, DescribeError, Facts, Gate, GateError, GateEvent, Held, HoldId, SessionId,
+    },
     link::{LinkEvent, LinkState},
     ruling::{self, Moment},
 };
@@ -166,6 +168,7 @@ impl<G: Gate + ?Sized> Daemon<G> {
                 self.holds.refused(id)
             }
             GateEvent::Abandoned(id) => self.holds.abandoned(id, "the call ended by itself"),
+            GateEvent::RefusedAlone { session, .. } if session == CANARY_SESSION => Vec::new(),
             GateEvent::RefusedAlone {
                 task,
                 session,

@@ -13,11 +13,12 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use holdpoint_agent_common::OperationKey;
 use holdpoint_proto::v1;
 
 pub use self::report::Report;
 use crate::{
-    kernel::{Answer, ArgumentsMac, Held, HoldId, Settled, TaskState},
+    kernel::{Answer, ArgumentsMac, Held, HoldId, Settled, TaskKey, TaskState},
     policy::OnDeny,
 };
 
@@ -27,6 +28,11 @@ const READ_NS: u64 = 30_000_000_000;
 
 /// How long a ticket may go unused before the task is told again.
 const RETRY_NS: u64 = 2_000_000_000;
+
+/// How long a refusal by a person, or for want of one, answers the same attempt
+/// of the same thread again. Shells try a refused program once more under every
+/// directory of PATH that leads to it; nobody should be asked again for that.
+const REFUSAL_NS: u64 = 5_000_000_000;
 
 /// In how many looks in a row a task must have gone on without trying again
 /// before its hold counts as given up.
@@ -148,6 +154,22 @@ pub struct Holds {
     requests: HashMap<String, HoldId>,
     /// What ended and the approver has not acknowledged.
     unacknowledged: BTreeMap<String, v1::HostMessage>,
+    /// See [`REFUSAL_NS`].
+    refusals: HashMap<Repeated, Refusal>,
+}
+
+/// An attempt that may come again.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+struct Repeated {
+    task: TaskKey,
+    operation: OperationKey,
+    arguments: ArgumentsMac,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    answer: Answer,
+    until_ns: u64,
 }
 
 impl Holds {
@@ -214,17 +236,21 @@ impl Holds {
             Ruling::Unreadable { .. } => {
                 effects.push(hold.answer(Answer::Refuse, now_ns, None));
             }
-            Ruling::Ask(ask) if now_ns >= ask.deadline_ns => {
-                // It waited through a restart for longer than it may.
-                let report = Report::expired(&ask.request_id);
-                effects.push(Effect::Tell(Box::new(report::open(&ask, now_ns))));
-                self.requests.insert(ask.request_id.clone(), id);
-                effects.push(hold.answer(refusal(ask.on_deny), now_ns, Some(report)));
-            }
             Ruling::Ask(ask) => {
+                let repeated = hold.repeated(&ask);
+                if let Some(refusal) = self.refusals.get(&repeated)
+                    && now_ns < refusal.until_ns
+                {
+                    return vec![hold.answer(refusal.answer, now_ns, None)];
+                }
                 effects.push(Effect::Tell(Box::new(report::open(&ask, now_ns))));
                 self.requests.insert(ask.request_id.clone(), id);
+                // It may have waited through a restart for longer than it may.
+                let report = (now_ns >= ask.deadline_ns).then(|| Report::expired(&ask.request_id));
                 hold.phase = Phase::Asking(ask);
+                if let Some(report) = report {
+                    effects.extend(self.refuse(id, report, now_ns));
+                }
             }
         }
         effects
@@ -232,7 +258,7 @@ impl Holds {
 
     /// A person decided.
     pub fn decided(&mut self, decided: &Decided, now_ns: u64) -> Result<Vec<Effect>, Ignored> {
-        let hold = self
+        let (id, hold) = self
             .by_request(&decided.request_id)
             .ok_or(Ignored::Unknown)?;
         let Phase::Asking(ask) = &hold.phase else {
@@ -242,28 +268,23 @@ impl Holds {
             return Err(Ignored::Digest);
         }
         if now_ns >= ask.deadline_ns {
-            let (answer, report) = (refusal(ask.on_deny), Report::expired(&ask.request_id));
-            return Ok(vec![hold.answer(answer, now_ns, Some(report))]);
+            let report = Report::expired(&ask.request_id);
+            return Ok(self.refuse(id, report, now_ns));
         }
         let report = Report::decided(&ask.request_id, &decided.reviewer);
-        let answer = if decided.approved {
-            Answer::Release(ask.arguments)
-        } else {
-            refusal(ask.on_deny)
-        };
-        Ok(vec![hold.answer(answer, now_ns, Some(report))])
+        if decided.approved {
+            let answer = Answer::Release(ask.arguments);
+            return Ok(vec![hold.answer(answer, now_ns, Some(report))]);
+        }
+        Ok(self.refuse(id, report, now_ns))
     }
 
     /// The approver cannot put the request to a person.
     pub fn rejected(&mut self, request_id: &str, reason: &str, now_ns: u64) -> Vec<Effect> {
-        let Some(hold) = self.by_request(request_id) else {
+        let Some((id, _)) = self.by_request(request_id) else {
             return Vec::new();
         };
-        let Phase::Asking(ask) = &hold.phase else {
-            return Vec::new();
-        };
-        let (answer, report) = (refusal(ask.on_deny), Report::rejected(request_id, reason));
-        vec![hold.answer(answer, now_ns, Some(report))]
+        self.refuse(id, Report::rejected(request_id, reason), now_ns)
     }
 
     /// The kernel let the operation go on.
@@ -346,8 +367,8 @@ impl Holds {
                 vec![hold.answer(Answer::Refuse, now_ns, None)]
             }
             Phase::Asking(ask) if now_ns >= ask.deadline_ns => {
-                let (answer, report) = (refusal(ask.on_deny), Report::expired(&ask.request_id));
-                vec![hold.answer(answer, now_ns, Some(report))]
+                let report = Report::expired(&ask.request_id);
+                self.refuse(id, report, now_ns)
             }
             Phase::Answered { answer, at_ns, .. } if now_ns.saturating_sub(*at_ns) >= RETRY_NS => {
                 *at_ns = now_ns;
@@ -373,9 +394,29 @@ impl Holds {
             .collect()
     }
 
-    fn by_request(&mut self, request_id: &str) -> Option<&mut Hold> {
-        let id = self.requests.get(request_id)?;
-        self.holds.get_mut(id)
+    fn by_request(&mut self, request_id: &str) -> Option<(HoldId, &mut Hold)> {
+        let id = *self.requests.get(request_id)?;
+        Some((id, self.holds.get_mut(&id)?))
+    }
+
+    /// Refuses a hold that a person is asked about; nothing if none is.
+    fn refuse(&mut self, id: HoldId, report: Report, now_ns: u64) -> Vec<Effect> {
+        let Some(hold) = self.holds.get_mut(&id) else {
+            return Vec::new();
+        };
+        let Phase::Asking(ask) = &hold.phase else {
+            return Vec::new();
+        };
+        let answer = refusal(ask.on_deny);
+        self.refusals.retain(|_, refusal| now_ns < refusal.until_ns);
+        self.refusals.insert(
+            hold.repeated(ask),
+            Refusal {
+                answer,
+                until_ns: now_ns.saturating_add(REFUSAL_NS),
+            },
+        );
+        vec![hold.answer(answer, now_ns, Some(report))]
     }
 
     /// The hold is over: what is to be said is said until it is acknowledged.
@@ -398,6 +439,14 @@ impl Holds {
 }
 
 impl Hold {
+    fn repeated(&self, ask: &Ask) -> Repeated {
+        Repeated {
+            task: self.held.id.task(),
+            operation: self.held.operation,
+            arguments: ask.arguments,
+        }
+    }
+
     fn answer(&mut self, answer: Answer, now_ns: u64, report: Option<Report>) -> Effect {
         self.phase = Phase::Answered {
             answer,

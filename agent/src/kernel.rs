@@ -68,6 +68,9 @@ impl fmt::Display for SessionId {
     }
 }
 
+/// The session of the canary. No real session gets its number.
+pub const CANARY_SESSION: SessionId = SessionId(1);
+
 /// Where a connect goes.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Destination {

@@ -28,7 +28,11 @@ use crate::{
 /// Writes an error for a person, with everything behind it.
 pub fn complain(error: &anyhow::Error) {
     // Nobody to tell if even that fails.
-    let _ = writeln!(std::io::stderr(), "holdpointd: {error:#}");
+    let _ = writeln!(
+        std::io::stderr(),
+        "holdpointd: {}",
+        link::causes(error.as_ref())
+    );
 }
 
 fn start_logging() {
@@ -150,9 +154,11 @@ fn hello() -> v1::Hello {
 }
 
 fn hostname() -> String {
-    nix::unistd::gethostname()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_else(|_| "unknown".to_owned())
+    match nix::unistd::gethostname() {
+        // What a kernel says whom nobody told a name.
+        Ok(name) if !name.is_empty() && name != "(none)" => name.to_string_lossy().into_owned(),
+        _ => "localhost".to_owned(),
+    }
 }
 
 /// Enrols this host with a token from the command line or a file.

@@ -262,6 +262,33 @@ fn a_killing_denial_is_not_left_to_the_kernel_alone() {
     );
 }
 
+#[test]
+fn a_refused_attempt_is_not_asked_about_again_at_once() {
+    let (mut holds, waiting) = asking();
+    holds.decided(&decided(1, false), SECOND).unwrap();
+    holds.refused(waiting.id);
+    let again = |held_ns| held(1, held_ns);
+    let question = |now| Ruling::Ask(Box::new(ask(1, now + 60 * SECOND)));
+
+    let second = again(2 * SECOND);
+    holds.discovered(second.clone(), 2 * SECOND);
+    let effects = holds.ruled(second.id, question(2 * SECOND), 2 * SECOND);
+    assert_eq!(answers(&effects), [Answer::Refuse]);
+    assert!(told(&effects).is_empty());
+    assert!(holds.refused(second.id).is_empty());
+
+    // With other arguments, or later, it is another question.
+    for (now, rest) in [(3 * SECOND, 99), (10 * SECOND, 1)] {
+        let third = again(now);
+        holds.discovered(third.clone(), now);
+        let mut other = ask(1, now + 60 * SECOND);
+        other.arguments.rest = rest;
+        let effects = holds.ruled(third.id, Ruling::Ask(Box::new(other)), now);
+        assert!(answers(&effects).is_empty(), "{effects:?}");
+        holds.abandoned(third.id, "");
+    }
+}
+
 /// Everything that can happen to two tasks.
 #[derive(Clone, Debug)]
 enum Step {

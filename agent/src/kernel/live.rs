@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 
 pub use self::canary::run_as_child as canary_child;
 use super::{
-    Answer, DescribeError, Facts, Gate, GateError, GateEvent, Held, HoldId, Session, SessionId,
-    Settled, TaskState,
+    Answer, CANARY_SESSION, DescribeError, Facts, Gate, GateError, GateEvent, Held, HoldId,
+    Session, SessionId, Settled, TaskState,
 };
 use crate::process;
 
@@ -172,7 +172,7 @@ impl Gate for LiveGate {
             uid,
             _pad: 0,
         };
-        let id = SessionId(process::random_u64()?.max(2));
+        let id = SessionId(process::random_u64()?.max(CANARY_SESSION.0 + 1));
         self.maps.add_session(id.0, &session)?;
         if let Err(error) = self.maps.label(pid, id.0, 0) {
             // The label is what counts; a session without one is only a leftover.

@@ -15,9 +15,7 @@ use std::{
 use holdpoint_agent_common::LABEL_CUT;
 
 use super::maps::Maps;
-
-/// Session number of the canary; no real session gets it.
-const SESSION: u64 = 1;
+use crate::kernel::CANARY_SESSION;
 
 /// Where the child connects to: loopback, the discard port. Whether anybody
 /// listens does not matter, only whether the kernel says EPERM.
@@ -54,7 +52,7 @@ fn watch(maps: &Maps, child: &mut Child) -> Result<(), String> {
             line.trim()
         ));
     }
-    maps.label(child.id(), SESSION, LABEL_CUT)
+    maps.label(child.id(), CANARY_SESSION.0, LABEL_CUT)
         .map_err(|error| format!("cannot label the canary: {error}"))?;
     input.write_all(b"\n").map_err(lost)?;
     line.clear();

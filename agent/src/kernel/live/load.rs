@@ -55,8 +55,9 @@ const ENDS: [(&str, &str, Required); 7] = [
         Required::IfThere,
     ),
 ];
-const HOOKS: [(&str, &str); 3] = [
+const HOOKS: [(&str, &str); 4] = [
     ("inherit_label", "task_alloc"),
+    ("compare_arguments", "bprm_committed_creds"),
     ("gate_exec", "bprm_check_security"),
     ("gate_connect", "socket_connect"),
 ];

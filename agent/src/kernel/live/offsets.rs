@@ -25,6 +25,8 @@ fn of(types: &Types<'_>) -> Result<Offsets, GateError> {
         bprm_file: types.offset("linux_binprm", &["file"])?,
         bprm_p: types.offset("linux_binprm", &["p"])?,
         bprm_exec: types.offset("linux_binprm", &["exec"])?,
+        bprm_filename: types.offset("linux_binprm", &["filename"])?,
+        bprm_interp: types.offset("linux_binprm", &["interp"])?,
         file_path: types.offset("file", &["f_path"])?,
         file_inode: types.offset("file", &["f_inode"])?,
         inode_number: types.offset("inode", &["i_ino"])?,
