@@ -31,7 +31,7 @@ pub struct Label {
     /// `LABEL_*`.
     pub flags: u32,
     /// Zero.
-    pub _pad: u32,
+    pub padding: u32,
     /// Two slots: a script and its interpreter pass in one execve.
     pub admitted: [Admitted; 2],
     /// What the arguments of the exec under way must be; `present` 0 if any.

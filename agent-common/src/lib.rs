@@ -6,6 +6,10 @@
 //! changes a type that lives in a pinned map changes [`ABI`] too: a daemon must
 //! never read another version's maps.
 #![cfg_attr(not(feature = "user"), no_std)]
+#![expect(
+    clippy::inline_always,
+    reason = "the verifier follows inlined code better than calls"
+)]
 
 mod event;
 mod label;

@@ -32,7 +32,7 @@ pub struct FileId {
     /// `super_block.s_dev`: major << 20 | minor.
     pub device: u32,
     /// Zero.
-    pub _pad: u32,
+    pub padding: u32,
 }
 
 /// Where a connect goes, in canonical form: IPv4-mapped IPv6 is IPv4, the
@@ -55,7 +55,7 @@ pub struct Peer {
     /// Interface of a link-local address, otherwise zero.
     pub scope_id: u32,
     /// Zero: brings the type to the size of [`FileId`].
-    pub _pad: u64,
+    pub padding: u64,
 }
 
 /// The kinds of operations the gate judges.
@@ -90,7 +90,7 @@ pub struct OperationKey {
     /// [`OperationKind`].
     pub kind: u32,
     /// Zero.
-    pub _pad: u32,
+    pub padding: u32,
     /// The bytes of a [`FileId`] or a [`Peer`].
     pub subject: [u64; 5],
 }
@@ -109,7 +109,7 @@ impl OperationKey {
     pub fn exec(file: FileId) -> Self {
         Self {
             kind: OperationKind::Exec as u32,
-            _pad: 0,
+            padding: 0,
             // SAFETY: both are 40 bytes of integers without padding.
             subject: unsafe { core::mem::transmute::<FileId, [u64; 5]>(file) },
         }
@@ -121,7 +121,7 @@ impl OperationKey {
     pub fn connect(peer: Peer) -> Self {
         Self {
             kind: OperationKind::Connect as u32,
-            _pad: 0,
+            padding: 0,
             // SAFETY: both are 40 bytes of integers without padding.
             subject: unsafe { core::mem::transmute::<Peer, [u64; 5]>(peer) },
         }
@@ -168,7 +168,7 @@ mod tests {
             ctime_nsec: 3,
             generation: 4,
             device: 5,
-            _pad: 0,
+            padding: 0,
         };
         let key = OperationKey::exec(file);
         assert_eq!(key.file(), Some(file));

@@ -82,7 +82,7 @@ pub struct ArgumentsMac {
     /// Bytes of `argv[1..]` and the environment, each with its NUL.
     pub rest_len: u32,
     /// Zero.
-    pub _pad: u32,
+    pub padding: u32,
     /// Over `argv[0]`.
     pub first: u64,
     /// Over `argv[1..]` and the environment.
@@ -102,7 +102,7 @@ pub struct Ticket {
     /// [`Answer`].
     pub answer: u32,
     /// Zero.
-    pub _pad: u32,
+    pub padding: u32,
     /// For an exec that is released.
     pub arguments: ArgumentsMac,
 }
@@ -126,7 +126,7 @@ pub struct CachedVerdict {
     /// [`Answer`].
     pub answer: u32,
     /// Zero.
-    pub _pad: u32,
+    pub padding: u32,
 }
 
 /// Text of bounded length.
@@ -151,7 +151,7 @@ pub struct Session {
     /// Local user that started it.
     pub uid: u32,
     /// Zero.
-    pub _pad: u32,
+    pub padding: u32,
 }
 
 /// Settings shared with the programs, in a map of one element.
@@ -187,7 +187,7 @@ impl Pending {
         held_ns: 0,
         operation: OperationKey {
             kind: 0,
-            _pad: 0,
+            padding: 0,
             subject: [0; 5],
         },
         session: 0,

@@ -2,6 +2,7 @@
 //! used.
 
 use aya_ebpf::{helpers::generated::bpf_get_current_task_btf, macros::lsm, programs::LsmContext};
+use aya_log_ebpf::debug;
 use holdpoint_agent_common::{Cause, OperationKey, Peer};
 
 use crate::{
@@ -44,11 +45,14 @@ pub(crate) fn gate_connect(ctx: LsmContext) -> i32 {
     let address: *const u8 = ctx.arg(1);
     let len: i32 = ctx.arg(2);
     match peer(socket, address, len) {
-        Ok(Some(peer)) => judge(
-            &mut caller,
-            &OperationKey::connect(peer),
-            core::ptr::null_mut(),
-        ),
+        Ok(Some(peer)) => {
+            let operation = OperationKey::connect(peer);
+            let verdict = judge(&mut caller, &operation, core::ptr::null_mut());
+            if verdict != 0 {
+                debug!(&ctx, "connect by thread {}: {}", caller.key.tid, verdict);
+            }
+            verdict
+        }
         Ok(None) => 0,
         Err(cause) => caller.refuse(&OperationKey::connect(Peer::default()), cause, 0),
     }

@@ -233,9 +233,11 @@ fn record(
     now: u64,
 ) -> Result<(), Cause> {
     static EMPTY: Pending = Pending::EMPTY;
+    // Borrowed: a copy would not fit on the stack.
+    let empty: &Pending = &EMPTY;
 
     PENDING
-        .insert(caller.key, &EMPTY, 0)
+        .insert(caller.key, empty, 0)
         .map_err(|_| Cause::PendingFull)?;
     let pending = PENDING.get_ptr_mut(caller.key).ok_or(Cause::PendingFull)?;
     // SAFETY: only this thread's own hook changes its record; the daemon waits
@@ -262,7 +264,7 @@ fn record(
         if len <= 0 {
             return Err(Cause::PathTooLong);
         }
-        pending.path_len = len as u32 - 1;
+        pending.path_len = len.cast_unsigned() as u32 - 1;
     }
     // SAFETY: a plain field. Volatile keeps it behind the others.
     unsafe { core::ptr::write_volatile(&raw mut pending.held_ns, now) };

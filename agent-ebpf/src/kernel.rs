@@ -105,6 +105,6 @@ pub(crate) fn file_id(file: *const u8) -> Result<FileId, i32> {
         ctime_nsec: read::<u32>(inode, offset!(inode_ctime_nsec))? & !CTIME_QUERIED,
         generation: read(inode, offset!(inode_generation))?,
         device: read(sb, offset!(sb_dev))?,
-        _pad: 0,
+        padding: 0,
     })
 }

@@ -11,6 +11,14 @@
     unsafe_code,
     reason = "eBPF programs read kernel memory through helpers"
 )]
+#![expect(
+    clippy::inline_always,
+    reason = "the verifier follows inlined code better than calls"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the program macros want their context by value"
+)]
 
 mod arguments;
 mod connect;

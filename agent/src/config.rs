@@ -94,7 +94,7 @@ pub enum ConfigError {
         /// Which profile.
         profile: String,
         /// What is wrong.
-        source: PolicyError,
+        source: Box<PolicyError>,
     },
 }
 
@@ -142,7 +142,7 @@ impl Config {
                 let policy =
                     Policy::load(&profile.policy).map_err(|source| ConfigError::Policy {
                         profile: name.clone(),
-                        source,
+                        source: Box::new(source),
                     })?;
                 let profile = Profile {
                     owner: profile.owner.clone(),

@@ -39,7 +39,7 @@ const TICKET_LIFETIME: Duration = Duration::from_secs(10);
 const RECONCILE_EVERY: Duration = Duration::from_millis(500);
 
 /// How often the canary runs, and sessions without processes are forgotten.
-const CANARY_EVERY: Duration = Duration::from_secs(60);
+const CANARY_EVERY: Duration = Duration::from_mins(1);
 
 /// Stopped processes read at once.
 const READERS: usize = 32;
@@ -338,7 +338,7 @@ impl<G: Gate + ?Sized> Daemon<G> {
         };
         match &fresh {
             Ok(()) if self.enforcement.is_err() => {
-                info!("enforcing: the kernel refused the canary")
+                info!("enforcing: the kernel refused the canary");
             }
             Ok(()) => debug!("the kernel refused the canary"),
             Err(reason) => error!(%reason, "NOT ENFORCING"),
@@ -417,7 +417,7 @@ fn log_ruling(held: &Held, ruling: &Ruling) {
         Ruling::Allow { .. } => debug!(%hold, %session, "allowed by policy"),
         Ruling::Deny { .. } => info!(%hold, %session, "denied by policy"),
         Ruling::Ask(ask) => {
-            info!(%hold, %session, request = ask.request_id, "a person must decide")
+            info!(%hold, %session, request = ask.request_id, "a person must decide");
         }
         Ruling::Unreadable { reason } => {
             warn!(%hold, %session, reason, "refused: it cannot be judged");

@@ -150,7 +150,7 @@ enum Phase {
 /// All holds of a host.
 #[derive(Debug, Default)]
 pub struct Holds {
-    holds: BTreeMap<HoldId, Hold>,
+    waiting: BTreeMap<HoldId, Hold>,
     requests: HashMap<String, HoldId>,
     /// What ended and the approver has not acknowledged.
     unacknowledged: BTreeMap<String, v1::HostMessage>,
@@ -175,23 +175,23 @@ struct Refusal {
 impl Holds {
     /// How many operations wait.
     pub fn len(&self) -> usize {
-        self.holds.len()
+        self.waiting.len()
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.holds.is_empty()
+        self.waiting.is_empty()
     }
 
     /// The kernel stopped an operation, or an earlier daemon left one.
     pub fn discovered(&mut self, held: Held, now_ns: u64) -> Vec<Effect> {
-        if self.holds.contains_key(&held.id) {
+        if self.waiting.contains_key(&held.id) {
             return Vec::new();
         }
         let mut effects = Vec::new();
         // A thread waits with one operation at a time: an older one is over.
         let older: Vec<HoldId> = self
-            .holds
+            .waiting
             .keys()
             .filter(|id| id.task() == held.id.task())
             .copied()
@@ -200,7 +200,7 @@ impl Holds {
             effects.extend(self.abandoned(id, "the process gave the operation up"));
         }
         effects.push(Effect::Describe(Box::new(held.clone())));
-        self.holds.insert(
+        self.waiting.insert(
             held.id,
             Hold {
                 held,
@@ -213,7 +213,7 @@ impl Holds {
 
     /// The hold was read and judged.
     pub fn ruled(&mut self, id: HoldId, ruling: Ruling, now_ns: u64) -> Vec<Effect> {
-        let Some(hold) = self.holds.get_mut(&id) else {
+        let Some(hold) = self.waiting.get_mut(&id) else {
             return Vec::new();
         };
         if !matches!(hold.phase, Phase::Reading { .. }) {
@@ -314,7 +314,7 @@ impl Holds {
         for held in waiting {
             present.insert(held.id);
             let id = held.id;
-            if let Some(hold) = self.holds.get_mut(&id) {
+            if let Some(hold) = self.waiting.get_mut(&id) {
                 let tried = held.evaluations != hold.held.evaluations;
                 hold.held.evaluations = held.evaluations;
                 hold.went_on = match state(id) {
@@ -327,7 +327,7 @@ impl Holds {
                 effects.extend(self.discovered(held, now_ns));
             }
         }
-        for id in self.holds.keys().copied().collect::<Vec<_>>() {
+        for id in self.waiting.keys().copied().collect::<Vec<_>>() {
             effects.extend(self.reconcile_one(id, present.contains(&id), &state, now_ns));
         }
         effects
@@ -340,7 +340,7 @@ impl Holds {
         state: &impl Fn(HoldId) -> TaskState,
         now_ns: u64,
     ) -> Vec<Effect> {
-        let Some(hold) = self.holds.get_mut(&id) else {
+        let Some(hold) = self.waiting.get_mut(&id) else {
             return Vec::new();
         };
         if !present {
@@ -385,7 +385,7 @@ impl Holds {
 
     /// Everything the approver has to hear again after a reconnect.
     pub fn unsettled(&self, now_ns: u64) -> Vec<v1::HostMessage> {
-        let asking = self.holds.values().filter_map(|hold| match &hold.phase {
+        let asking = self.waiting.values().filter_map(|hold| match &hold.phase {
             Phase::Asking(ask) => Some(report::open(ask, now_ns)),
             _ => None,
         });
@@ -396,12 +396,12 @@ impl Holds {
 
     fn by_request(&mut self, request_id: &str) -> Option<(HoldId, &mut Hold)> {
         let id = *self.requests.get(request_id)?;
-        Some((id, self.holds.get_mut(&id)?))
+        Some((id, self.waiting.get_mut(&id)?))
     }
 
     /// Refuses a hold that a person is asked about; nothing if none is.
     fn refuse(&mut self, id: HoldId, report: Report, now_ns: u64) -> Vec<Effect> {
-        let Some(hold) = self.holds.get_mut(&id) else {
+        let Some(hold) = self.waiting.get_mut(&id) else {
             return Vec::new();
         };
         let Phase::Asking(ask) = &hold.phase else {
@@ -421,7 +421,7 @@ impl Holds {
 
     /// The hold is over: what is to be said is said until it is acknowledged.
     fn ended(&mut self, id: HoldId, outcome: v1::Outcome, detail: &str) -> Vec<Effect> {
-        let Some(hold) = self.holds.remove(&id) else {
+        let Some(hold) = self.waiting.remove(&id) else {
             return Vec::new();
         };
         let (request_id, message) = match hold.phase {

@@ -94,8 +94,8 @@ fn host_file(path: &Path, file: &FileId) -> (bool, bool) {
     let Ok(found) = fs::symlink_metadata(path) else {
         return (false, false);
     };
-    let overlay = rustix::fs::statfs(path)
-        .is_ok_and(|filesystem| i64::try_from(filesystem.f_type) == Ok(OVERLAYFS_MAGIC));
+    let overlay =
+        rustix::fs::statfs(path).is_ok_and(|filesystem| filesystem.f_type == OVERLAYFS_MAGIC);
     let same = (found.ino() == file.inode || overlay)
         && found.size() == file.size
         && found.ctime() == file.ctime_sec
@@ -125,7 +125,7 @@ fn mac(strings: &memory::ExecStrings, key: [u64; 2]) -> ArgumentsMac {
         // Both are bounded by `memory::LIMIT`.
         first_len: head.len() as u32,
         rest_len: rest.len() as u32,
-        _pad: 0,
+        padding: 0,
         first: SipHash::of(key, &head),
         rest: SipHash::of(key, &rest),
     }
@@ -175,7 +175,7 @@ mod tests {
             inode: found.ino(),
             size: found.size(),
             ctime_sec: found.ctime(),
-            ctime_nsec: found.ctime_nsec() as u32,
+            ctime_nsec: u32::try_from(found.ctime_nsec()).unwrap(),
             ..FileId::default()
         };
         assert_eq!(host_file(file.path(), &id), (true, true));

@@ -181,7 +181,7 @@ fn timestamp(since_epoch: Duration) -> prost_types::Timestamp {
     prost_types::Timestamp {
         seconds: i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX),
         // Below a second, so it fits.
-        nanos: since_epoch.subsec_nanos() as i32,
+        nanos: since_epoch.subsec_nanos().cast_signed(),
     }
 }
 

@@ -441,7 +441,7 @@ proptest! {
         }
         // Whatever the kernel still has, the machine still has.
         for tid in present {
-            prop_assert!(holds.holds.contains_key(&held(tid, 1).id));
+            prop_assert!(holds.waiting.contains_key(&held(tid, 1).id));
         }
     }
 }

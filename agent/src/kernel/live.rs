@@ -56,7 +56,7 @@ impl LiveGate {
             held_ns: held.id.held_ns,
             until_ns: self.now_ns().saturating_add(lifetime),
             answer: answer as u32,
-            _pad: 0,
+            padding: 0,
             arguments,
         }
     }
@@ -170,7 +170,7 @@ impl Gate for LiveGate {
             owner: name(owner, "owner name")?,
             root,
             uid,
-            _pad: 0,
+            padding: 0,
         };
         let id = SessionId(process::random_u64()?.max(CANARY_SESSION.0 + 1));
         self.maps.add_session(id.0, &session)?;

@@ -128,7 +128,7 @@ impl Maps {
         };
         let verdict = CachedVerdict {
             answer: answer as u32,
-            _pad: 0,
+            padding: 0,
         };
         lock(&self.verdicts)
             .insert(key, verdict, 0)
@@ -280,7 +280,7 @@ fn parse(record: &[u8]) -> Option<Event> {
         held_ns: word(5)?,
         operation: OperationKey {
             kind: operation_kind,
-            _pad: pad,
+            padding: pad,
             subject: [word(7)?, word(8)?, word(9)?, word(10)?, word(11)?],
         },
     })
@@ -299,8 +299,8 @@ mod tests {
         let event = parse(&record).unwrap();
         assert_eq!((event.kind, event.cause), (0, 100));
         assert_eq!((event.task.tid, event.task.tgid), (1, 101));
-        assert_eq!(event.held_ns, 5 | 105 << 32);
-        assert_eq!(event.operation.subject[4], 11 | 111 << 32);
+        assert_eq!(event.held_ns, 5 + (105 << 32));
+        assert_eq!(event.operation.subject[4], 11 + (111 << 32));
         assert!(parse(&record[1..]).is_none());
     }
 }

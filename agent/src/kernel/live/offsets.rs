@@ -113,8 +113,9 @@ impl Types<'_> {
         loop {
             found = match &found {
                 Type::Typedef(inner) => self.0.resolve_chained_type(inner).ok()?,
-                Type::Const(inner) => self.0.resolve_chained_type(inner).ok()?,
-                Type::Volatile(inner) => self.0.resolve_chained_type(inner).ok()?,
+                Type::Const(inner) | Type::Volatile(inner) => {
+                    self.0.resolve_chained_type(inner).ok()?
+                }
                 Type::TypeTag(inner) => self.0.resolve_chained_type(inner).ok()?,
                 _ => return Some(found),
             };
