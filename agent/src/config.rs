@@ -182,6 +182,31 @@ impl ProfileConfig {
 mod tests {
     use super::*;
 
+    const SAMPLE: &str = include_str!("../../packaging/holdpointd.toml");
+
+    #[test]
+    fn the_sample_says_every_default_and_its_example_is_valid() {
+        let sample = parse(SAMPLE).unwrap();
+        let default = parse("").unwrap();
+        assert_eq!(
+            (sample.state_dir, sample.control_socket),
+            (default.state_dir, default.control_socket)
+        );
+        let (_, example) = SAMPLE.split_once("# [profiles").unwrap();
+        let example: String = format!("# [profiles{example}")
+            .lines()
+            .map(|line| format!("{}\n", line.trim_start_matches("# ").trim_start_matches("# ")))
+            .filter(|line| line.contains('=') || line.starts_with('['))
+            .collect();
+        assert_eq!(parse(&example).unwrap().profiles["coding"].users, ["agent"]);
+    }
+
+    #[test]
+    fn the_sample_policy_loads() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/policies/demo.toml");
+        Policy::load(&path).unwrap();
+    }
+
     fn parse(text: &str) -> Result<Config, String> {
         Config::parse(text, Path::new("holdpointd.toml")).map_err(|error| error.to_string())
     }
