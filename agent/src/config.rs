@@ -195,7 +195,12 @@ mod tests {
         let (_, example) = SAMPLE.split_once("# [profiles").unwrap();
         let example: String = format!("# [profiles{example}")
             .lines()
-            .map(|line| format!("{}\n", line.trim_start_matches("# ").trim_start_matches("# ")))
+            .map(|line| {
+                format!(
+                    "{}\n",
+                    line.trim_start_matches("# ").trim_start_matches("# ")
+                )
+            })
             .filter(|line| line.contains('=') || line.starts_with('['))
             .collect();
         assert_eq!(parse(&example).unwrap().profiles["coding"].users, ["agent"]);

@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 
 use aya::maps::{Array, HashMap, InodeStorage, MapData, MapError, PerCpuArray, RingBuf};
 use holdpoint_agent_common::{
-    Answer, CachedVerdict, Control, Event, Label, OperationKey, Pending, Session, TaskKey, Ticket,
-    VerdictKey,
+    Answer, CachedVerdict, Control, Event, Label, OperationKey, PENDING_CAPACITY, Pending, Session,
+    TaskKey, Ticket, VerdictKey,
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::{io::unix::AsyncFd, sync::mpsc};
@@ -70,7 +70,9 @@ impl Maps {
     pub(super) fn all_pending(&self) -> Result<Vec<(TaskKey, Pending)>, GateError> {
         let map = lock(&self.pending);
         let mut all = Vec::new();
-        for key in map.keys() {
+        // A key that is removed meanwhile sends the kernel's iteration back to its
+        // beginning: bounded, and a task seen twice is the same task.
+        for key in map.keys().take(2 * PENDING_CAPACITY) {
             let key = key.map_err(at("list", "PENDING"))?;
             // Gone between the two calls: it does not wait any more.
             if let Some(pending) =
@@ -89,7 +91,7 @@ impl Maps {
     /// Whether any thread of process `pid` waits.
     pub(super) fn process_waits(&self, pid: u32) -> Result<bool, GateError> {
         let map = lock(&self.pending);
-        for key in map.keys() {
+        for key in map.keys().take(2 * PENDING_CAPACITY) {
             if key.map_err(at("list", "PENDING"))?.tgid == pid {
                 return Ok(true);
             }
