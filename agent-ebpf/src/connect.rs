@@ -1,14 +1,13 @@
 //! connect: the address is the kernel's own copy, so what is judged is what is
 //! used.
 
-use aya_ebpf::{helpers::generated::bpf_get_current_task_btf, macros::lsm, programs::LsmContext};
+use aya_ebpf::{macros::lsm, programs::LsmContext};
 use aya_log_ebpf::debug;
 use holdpoint_agent_common::{Cause, OperationKey, Peer};
 
 use crate::{
-    judge::{Caller, REFUSED, judge},
+    judge::{Caller, judge},
     kernel::{offset, read},
-    maps::LABELS,
 };
 
 const AF_UNSPEC: u16 = 0;
@@ -30,16 +29,10 @@ const INET6_FULL_LEN: i32 = 28;
 /// Hook since 5.7; works as described on 6.1 and later.
 #[lsm(hook = "socket_connect")]
 pub(crate) fn gate_connect(ctx: LsmContext) -> i32 {
-    // SAFETY: no arguments.
-    let task = unsafe { bpf_get_current_task_btf() };
-    // SAFETY: `task` is the current task.
-    let label = unsafe { LABELS.get(task) };
-    if label.is_null() {
-        return 0;
-    }
-    // SAFETY: not null; only the task itself uses its label.
-    let Some(mut caller) = Caller::new(task, unsafe { &mut *label }) else {
-        return REFUSED;
+    let mut caller = match Caller::current() {
+        Ok(Some(caller)) => caller,
+        Ok(None) => return 0,
+        Err(refused) => return refused,
     };
     let socket: *const u8 = ctx.arg(0);
     let address: *const u8 = ctx.arg(1);

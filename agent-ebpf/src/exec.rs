@@ -1,13 +1,12 @@
 //! exec: judged before the point of no return, its arguments compared after it.
 
-use aya_ebpf::{helpers::generated::bpf_get_current_task_btf, macros::lsm, programs::LsmContext};
+use aya_ebpf::{macros::lsm, programs::LsmContext};
 use aya_log_ebpf::debug;
 use holdpoint_agent_common::{Cause, OperationKey};
 
 use crate::{
-    judge::{Caller, REFUSED, judge},
+    judge::{Caller, judge},
     kernel::{file_id, offset},
-    maps::LABELS,
 };
 
 /// Judges the file that is about to be executed. Called once for a script and
@@ -16,16 +15,10 @@ use crate::{
 /// Hook since 5.7; works as described on 6.1 and later.
 #[lsm(hook = "bprm_check_security")]
 pub(crate) fn gate_exec(ctx: LsmContext) -> i32 {
-    // SAFETY: no arguments.
-    let task = unsafe { bpf_get_current_task_btf() };
-    // SAFETY: `task` is the current task.
-    let label = unsafe { LABELS.get(task) };
-    if label.is_null() {
-        return 0;
-    }
-    // SAFETY: not null; only the task itself uses its label.
-    let Some(mut caller) = Caller::new(task, unsafe { &mut *label }) else {
-        return REFUSED;
+    let mut caller = match Caller::current() {
+        Ok(Some(caller)) => caller,
+        Ok(None) => return 0,
+        Err(refused) => return refused,
     };
     let bprm: *const u8 = ctx.arg(0);
     #[expect(clippy::cast_ptr_alignment, reason = "the kernel aligns its fields")]

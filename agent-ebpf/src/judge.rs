@@ -10,7 +10,7 @@ use aya_ebpf::{
     bindings::task_struct,
     helpers::{
         bpf_get_current_uid_gid,
-        generated::{bpf_d_path, bpf_send_signal, bpf_task_pt_regs},
+        generated::{bpf_d_path, bpf_get_current_task_btf, bpf_send_signal, bpf_task_pt_regs},
     },
 };
 use holdpoint_agent_common::{
@@ -20,7 +20,7 @@ use holdpoint_agent_common::{
 
 use crate::{
     kernel::{now_ns, offset, read, task_key},
-    maps::{CONTROL, PENDING, TICKETS, VERDICTS, emit},
+    maps::{CONTROL, LABELS, PENDING, TICKETS, VERDICTS, emit},
 };
 
 /// `EPERM`: what a refused program sees.
@@ -49,7 +49,24 @@ pub(crate) struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    /// Names the calling task; `None` if the kernel's record of it is unreadable.
+    /// The calling task, `None` if it is not tracked. `Err` is what to answer if
+    /// the kernel's record of it is unreadable.
+    #[inline(always)]
+    pub(crate) fn current() -> Result<Option<Self>, i32> {
+        // SAFETY: no arguments.
+        let task = unsafe { bpf_get_current_task_btf() };
+        // SAFETY: `task` is the current task.
+        let label = unsafe { LABELS.get(task) };
+        if label.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: not null; only the task itself uses its label.
+        Self::new(task, unsafe { &mut *label })
+            .map(Some)
+            .ok_or(REFUSED)
+    }
+
+    /// Names `task`; `None` if the kernel's record of it is unreadable.
     #[inline(always)]
     pub(crate) fn new(task: *mut task_struct, label: &'a mut Label) -> Option<Self> {
         Some(Self {

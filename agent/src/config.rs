@@ -212,6 +212,20 @@ mod tests {
         Policy::load(&path).unwrap();
     }
 
+    #[test]
+    fn the_policies_in_the_readme_load() {
+        let readme = include_str!("../../README.md");
+        let blocks: Vec<&str> = readme
+            .split("```toml\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next())
+            .collect();
+        assert!(!blocks.is_empty());
+        for block in blocks {
+            Policy::parse(block, Path::new("README.md")).unwrap();
+        }
+    }
+
     fn parse(text: &str) -> Result<Config, String> {
         Config::parse(text, Path::new("holdpointd.toml")).map_err(|error| error.to_string())
     }
