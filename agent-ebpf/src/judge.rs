@@ -10,7 +10,10 @@ use aya_ebpf::{
     bindings::task_struct,
     helpers::{
         bpf_get_current_uid_gid,
-        generated::{bpf_d_path, bpf_get_current_task_btf, bpf_send_signal, bpf_task_pt_regs},
+        generated::{
+            bpf_d_path, bpf_get_current_task_btf, bpf_send_signal, bpf_send_signal_thread,
+            bpf_task_pt_regs,
+        },
     },
 };
 use holdpoint_agent_common::{
@@ -215,8 +218,11 @@ fn hold(caller: &mut Caller<'_>, operation: &OperationKey, path: *mut u8, now: u
         let _ = PENDING.remove(caller.key);
         return caller.refuse(operation, cause, 0);
     }
+    // To this very thread: of two signals to the process the second is dropped,
+    // and its thread would return with nothing pending and show the restart to
+    // its program. The stop reaches the whole process all the same.
     // SAFETY: no pointers.
-    if unsafe { bpf_send_signal(SIGSTOP) } != 0 {
+    if unsafe { bpf_send_signal_thread(SIGSTOP) } != 0 {
         let _ = PENDING.remove(caller.key);
         return caller.refuse(operation, Cause::NotStoppable, 0);
     }
