@@ -6,11 +6,13 @@
 #![expect(
     clippy::missing_panics_doc,
     clippy::panic,
+    clippy::print_stderr,
     clippy::unwrap_used,
     reason = "a helper that meets the unexpected ends its test"
 )]
 
 pub mod approver;
+pub mod guest;
 pub mod host;
 pub mod logs;
 pub mod patience;

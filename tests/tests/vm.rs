@@ -1,1 +1,29 @@
-//! Placeholder.
+//! Attack programs against the gate in a real kernel. What counts is what they
+//! did or did not do, never what Holdpoint says about it. Each attack is let
+//! loose outside a session first, and must win there: otherwise the test would
+//! prove nothing.
+//!
+//! Runs as root in a throw-away guest: `cargo xtask test --only vm`. Elsewhere
+//! every test is reported as ignored.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that meets the unexpected ends"
+)]
+
+#[path = "vm/arguments.rs"]
+mod arguments;
+#[path = "vm/connect.rs"]
+mod connect;
+#[path = "vm/death.rs"]
+mod death;
+#[path = "vm/exec.rs"]
+mod exec;
+#[path = "vm/label.rs"]
+mod label;
+#[path = "vm/routes.rs"]
+mod routes;
+#[path = "vm/session.rs"]
+mod session;
+#[path = "vm/swap.rs"]
+mod swap;
