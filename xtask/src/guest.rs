@@ -43,6 +43,14 @@ pub(crate) struct Args {
     #[arg(long)]
     policy: Option<PathBuf>,
 
+    /// Start no approver: the daemon enrols with this token
+    #[arg(long, requires = "policy")]
+    token_file: Option<PathBuf>,
+
+    /// The command reads what the other side sends
+    #[arg(long)]
+    stdin: bool,
+
     /// NAME=VALUE for the command
     #[arg(long)]
     env: Vec<OsString>,
@@ -78,8 +86,12 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
 fn serve(args: &Args, ports: &Ports) -> Result<u8> {
     host::prepare()?;
     let environment = environment(args);
-    if let Some(policy) = &args.policy {
-        stack::start(&args.bin_dir, policy, &ports.logs)?;
+    match (&args.policy, &args.token_file) {
+        (None, _) => {}
+        (Some(policy), None) => stack::start_all(&args.bin_dir, policy, &ports.logs)?,
+        (Some(policy), Some(token)) => {
+            stack::start_daemon(&args.bin_dir, policy, token, &ports.logs)?;
+        }
     }
     ports.report_ready()?;
 
@@ -90,7 +102,11 @@ fn serve(args: &Args, ports: &Ports) -> Result<u8> {
         .current_dir(&args.cwd)
         .env_clear()
         .envs(environment)
-        .stdin(Stdio::null())
+        .stdin(if args.stdin {
+            ports::stdin()?.into()
+        } else {
+            Stdio::null()
+        })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);

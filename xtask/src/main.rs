@@ -9,11 +9,14 @@
 
 mod build;
 mod codegen;
+mod demo;
 mod guest;
 mod layout;
 mod lint;
 mod process;
+mod scratch;
 mod setup;
+mod stack;
 mod test;
 mod vm;
 
@@ -40,9 +43,12 @@ enum Command {
     Codegen(codegen::Args),
     Lint(lint::Args),
     Test(test::Args),
+    Demo(demo::Args),
     Vm(vm::Args),
     #[command(hide = true)]
     Guest(guest::Args),
+    #[command(hide = true)]
+    Stage(demo::stage::Args),
 }
 
 fn main() -> ExitCode {
@@ -60,9 +66,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Cli::command().print_help()?;
         return Ok(ExitCode::SUCCESS);
     };
-    // The guest side has no workspace to look for: it is told all it needs.
-    if let Command::Guest(args) = command {
-        return guest::main(&args);
+    // These have no workspace to look for: they are told all they need.
+    match command {
+        Command::Guest(args) => return guest::main(&args),
+        Command::Stage(args) => return demo::stage::main(&args),
+        _ => {}
     }
     let layout = Layout::discover()?;
     match command {
@@ -72,6 +80,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Lint(args) => lint::main(&layout, &args),
         Command::Test(args) => test::main(&layout, &args),
         Command::Vm(args) => Ok(vm::main(&layout, args)),
-        Command::Guest(_) => unreachable!("handled above"),
+        Command::Demo(args) => demo::main(&layout, &args),
+        Command::Guest(_) | Command::Stage(_) => unreachable!("handled above"),
     }
 }

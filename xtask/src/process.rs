@@ -72,6 +72,14 @@ fn is_executable(path: &Path) -> bool {
         .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
+/// The program, ended by the kernel when the thread that starts it ends, however
+/// that happens.
+pub(crate) fn mortal(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]).arg(program);
+    command
+}
+
 /// The cargo that runs this program.
 pub(crate) fn cargo(root: &Path) -> Command {
     let mut cargo = Command::new(
@@ -100,7 +108,8 @@ pub(crate) fn shown(command: &Command) -> String {
     text
 }
 
-fn quoted(word: &str) -> String {
+/// The word as a shell takes it.
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%~".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

@@ -61,6 +61,15 @@ impl Needs {
         }
     }
 
+    /// The demo's agent.
+    pub(crate) fn demo() -> Self {
+        Self {
+            parts: vec![Part::Demo],
+            kernels: Vec::new(),
+            update: false,
+        }
+    }
+
     /// Both at once.
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.parts.extend(other.parts);

@@ -27,10 +27,14 @@ use crate::{
     process::say,
     setup::{self, Needs},
 };
-pub(crate) use machine::{Ending, Sink};
+pub(crate) use artifacts::Folder;
+pub(crate) use initramfs::BIN_DIR as PROGRAMS_IN_GUESTS;
+pub(crate) use machine::{Ending, Ends, Stop};
 
 /// Ports between a guest and this program, the names both sides use.
 pub(crate) mod ports {
+    /// What the command reads from stdin; only there if it reads anything.
+    pub(crate) const STDIN: &str = "holdpoint.stdin";
     /// What the command writes to stdout.
     pub(crate) const STDOUT: &str = "holdpoint.stdout";
     /// What the command writes to stderr.
@@ -39,7 +43,7 @@ pub(crate) mod ports {
     pub(crate) const LOGS: &str = "holdpoint.logs";
     /// One line when the guest is up and one when the command has ended.
     pub(crate) const CONTROL: &str = "holdpoint.control";
-    /// All of them.
+    /// All that are always there.
     pub(crate) const ALL: [&str; 4] = [STDOUT, STDERR, LOGS, CONTROL];
 }
 
@@ -48,8 +52,11 @@ pub(crate) const TIMED_OUT: u8 = 124;
 /// The exit status when something other than the command failed.
 pub(crate) const BROKEN: u8 = 125;
 
+/// The daemon's control socket in guests.
+pub(crate) const SOCKET_IN_GUESTS: &str = "/run/holdpoint/control.sock";
+
 /// The sample policy, in the workspace.
-const SAMPLE_POLICY: &str = "packaging/policies/demo.toml";
+pub(crate) const SAMPLE_POLICY: &str = "packaging/policies/demo.toml";
 
 /// A series of kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -143,23 +150,35 @@ pub(crate) struct Size {
     pub(crate) memory: u32,
 }
 
-/// A guest that is no more.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    pub(crate) ending: Ending,
-    /// The folder its logs are in.
-    pub(crate) logs: PathBuf,
-}
-
 /// What is to run in a guest.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) kernel: Kernel,
     pub(crate) size: Size,
     pub(crate) timeout: Duration,
-    /// Approver and daemon are started with this policy, if there is one.
-    pub(crate) policy: Option<PathBuf>,
+    pub(crate) parts: Parts,
     pub(crate) command: Vec<OsString>,
+}
+
+/// What of Holdpoint runs in a guest.
+#[derive(Debug)]
+pub(crate) enum Parts {
+    /// Nothing.
+    None,
+    /// An approver, and a daemon with this policy.
+    All { policy: PathBuf },
+    /// A daemon with this policy, enrolled with the token in a file.
+    Daemon { policy: PathBuf, token: PathBuf },
+}
+
+impl Parts {
+    fn files(&self) -> Vec<&PathBuf> {
+        match self {
+            Self::None => Vec::new(),
+            Self::All { policy } => vec![policy],
+            Self::Daemon { policy, token } => vec![policy, token],
+        }
+    }
 }
 
 pub(crate) fn main(layout: &Layout, args: Args) -> ExitCode {
@@ -170,45 +189,43 @@ pub(crate) fn main(layout: &Layout, args: Args) -> ExitCode {
 }
 
 fn run_args(layout: &Layout, args: Args) -> Result<ExitCode> {
-    let policy = if args.bare {
-        None
+    let needs = Needs::guests(&[args.kernel]);
+    let parts = if args.bare {
+        setup::ensure(layout, &needs)?;
+        Parts::None
     } else {
         let given = args
             .policy
             .unwrap_or_else(|| layout.root.join(SAMPLE_POLICY));
         let policy = fs::canonicalize(&given)
             .with_context(|| format!("cannot find the policy {}", given.display()))?;
-        Some(policy)
-    };
-    let needs = Needs::guests(&[args.kernel]);
-    if policy.is_some() {
         setup::ensure(layout, &needs.and(Needs::build()))?;
         build::programs(layout, false)?;
-    } else {
-        setup::ensure(layout, &needs)?;
-    }
+        Parts::All { policy }
+    };
     let job = Job {
         kernel: args.kernel,
         size: args.size,
         timeout: Duration::from_secs(args.timeout),
-        policy,
+        parts,
         command: args.command,
     };
-    let finished = run(layout, &job, Box::new(io::stdout()), Box::new(io::stderr()))?;
-    Ok(ExitCode::from(match finished.ending {
+    let logs = Folder::create(&layout.artifacts(), job.kernel.series())?;
+    let ends = Ends::outputs(io::stdout(), io::stderr());
+    Ok(ExitCode::from(match run(layout, &job, &logs, ends)? {
         Ending::Exited(code) => code,
         Ending::TimedOut => TIMED_OUT,
-        Ending::Died => BROKEN,
+        Ending::Died | Ending::Stopped => BROKEN,
     }))
 }
 
 /// Boots a guest, runs the job in it and says on stderr what went wrong, if
 /// anything but the command did. Setup has been done.
-pub(crate) fn run(layout: &Layout, job: &Job, stdout: Sink, stderr: Sink) -> Result<Finished> {
+pub(crate) fn run(layout: &Layout, job: &Job, logs: &Folder, ends: Ends) -> Result<Ending> {
     let cwd = env::current_dir().context("cannot tell the current folder")?;
     let told = [&cwd, &layout.exe, &layout.target]
         .into_iter()
-        .chain(&job.policy);
+        .chain(job.parts.files());
     for path in told {
         if !visible_in_guests(path) {
             bail!(
@@ -217,11 +234,11 @@ pub(crate) fn run(layout: &Layout, job: &Job, stdout: Sink, stderr: Sink) -> Res
             );
         }
     }
-    let entry = guest_command(layout, job, &cwd);
+    let entry = guest_command(layout, job, &cwd, ends.stdin.is_some());
     let accelerator = accel::choose(layout, job.kernel)?;
-    let logs = artifacts::Folder::create(&layout.artifacts(), job.kernel)?;
-    let ending = machine::run(layout, job, accelerator, &entry, &logs, (stdout, stderr))?;
+    let ending = machine::run(layout, job, accelerator, &entry, logs, ends)?;
     match &ending {
+        Ending::Stopped => {}
         // How the command ended is its own business: nothing is added to it.
         Ending::Exited(code) if *code != BROKEN => {}
         Ending::Exited(_) => say(format!("logs of the guest: {}", logs.path().display())),
@@ -236,19 +253,26 @@ pub(crate) fn run(layout: &Layout, job: &Job, stdout: Sink, stderr: Sink) -> Res
             logs.end_of_console()
         ),
     }
-    Ok(Finished {
-        ending,
-        logs: logs.path().to_path_buf(),
-    })
+    Ok(ending)
 }
 
 /// What the guest's first process is told to run: this program's other side.
-fn guest_command(layout: &Layout, job: &Job, cwd: &Path) -> Vec<OsString> {
+fn guest_command(layout: &Layout, job: &Job, cwd: &Path, reads: bool) -> Vec<OsString> {
     let mut words: Vec<OsString> = vec![layout.exe.clone().into(), "guest".into()];
     words.extend(["--cwd".into(), cwd.into()]);
-    words.extend(["--bin-dir".into(), initramfs::BIN_DIR.into()]);
-    if let Some(policy) = &job.policy {
-        words.extend(["--policy".into(), policy.into()]);
+    words.extend(["--bin-dir".into(), PROGRAMS_IN_GUESTS.into()]);
+    match &job.parts {
+        Parts::None => {}
+        Parts::All { policy } => words.extend(["--policy".into(), policy.into()]),
+        Parts::Daemon { policy, token } => words.extend([
+            "--policy".into(),
+            policy.into(),
+            "--token-file".into(),
+            token.into(),
+        ]),
+    }
+    if reads {
+        words.push("--stdin".into());
     }
     // The contexts of this machine's user lead nowhere in a guest, which has
     // its own in the usual place.

@@ -65,6 +65,16 @@ struct Counted {
     written: AtomicU64,
 }
 
+impl Write for Port {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Write for &Port {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let size = (&self.0.file).write(bytes)?;
@@ -75,6 +85,11 @@ impl Write for &Port {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// What the other side sends to the command.
+pub(crate) fn stdin() -> Result<File> {
+    open(names::STDIN)
 }
 
 fn open(name: &str) -> Result<File> {

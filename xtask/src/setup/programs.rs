@@ -40,7 +40,7 @@ const fn program(part: Part, name: &'static str, packages: &'static str) -> Prog
     }
 }
 
-static PROGRAMS: [Program; 15] = [
+static PROGRAMS: [Program; 18] = [
     program(Part::Build, "cc", "gcc libc6-dev"),
     program(Part::Build, "git", "git"),
     program(Part::Guests, "qemu-system-x86_64", "qemu-system-x86"),
@@ -51,10 +51,13 @@ static PROGRAMS: [Program; 15] = [
     program(Part::Guests, "apt-get", "apt"),
     program(Part::Guests, "dpkg-deb", "dpkg"),
     program(Part::Guests, "su", "util-linux"),
+    program(Part::Demo, "bash", "bash"),
     program(Part::Demo, "curl", "curl"),
     program(Part::Demo, "tar", "tar"),
     program(Part::Demo, "gzip", "gzip"),
     program(Part::Demo, "git", "git"),
+    program(Part::Demo, "setpriv", "util-linux"),
+    program(Part::Demo, "timeout", "coreutils"),
     program(Part::Demo, "useradd", "passwd"),
 ];
 

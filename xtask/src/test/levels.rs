@@ -21,7 +21,7 @@ use crate::{
     build::{EBPF_PACKAGE, host_cargo},
     layout::Layout,
     process::{output, say, shown},
-    vm::{self, Ending, Job, Kernel, Size},
+    vm::{self, Ending, Ends, Folder, Job, Kernel, Parts, Size},
 };
 
 /// End-to-end and real-kernel tests.
@@ -72,16 +72,20 @@ pub(crate) fn vm(layout: &Layout, kernels: &[Kernel], filters: &[String], tally:
                 memory: 2048,
             },
             timeout: GUEST_LIMIT,
-            policy: None,
+            parts: Parts::None,
             command,
         };
         let label = format!("vm ({kernel})");
         let (tap, run) = Tap::new(io::stdout());
-        match vm::run(layout, &job, Box::new(tap), Box::new(io::stderr())) {
-            Ok(finished) => {
-                let ended_well = finished.ending == Ending::Exited(0);
+        let ended = Folder::create(&layout.artifacts(), kernel.series()).and_then(|logs| {
+            let ending = vm::run(layout, &job, &logs, Ends::outputs(tap, io::stderr()))?;
+            Ok((ending, logs))
+        });
+        match ended {
+            Ok((ending, logs)) => {
+                let ended_well = ending == Ending::Exited(0);
                 if !ended_well {
-                    say(format!("logs of the guest: {}", finished.logs.display()));
+                    say(format!("logs of the guest: {}", logs.path().display()));
                 }
                 add(tally, &label, &run, ended_well);
             }

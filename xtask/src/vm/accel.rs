@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{Kernel, initramfs, qemu};
-use crate::{layout::Layout, process::say, setup::Image};
+use crate::{layout::Layout, process::say, scratch::Scratch, setup::Image};
 
 /// What runs the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub(crate) fn choose(layout: &Layout, kernel: Kernel) -> Result<Accelerator> {
 }
 
 fn probe(layout: &Layout, kernel: Kernel) -> Result<bool> {
-    let scratch = qemu::Scratch::create()?;
+    let scratch = Scratch::create()?;
     let image = Image::cached(layout, kernel).context("the kernel is not in the cache")?;
     let initrd = scratch.path().join("initrd");
     let console = scratch.path().join("console");

@@ -9,8 +9,6 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::Kernel;
-
 /// So many runs are kept.
 const KEPT: usize = 30;
 const CONSOLE_LINES: usize = 25;
@@ -20,13 +18,13 @@ const CONSOLE_LINES: usize = 25;
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    pub(crate) fn create(artifacts: &Path, kernel: Kernel) -> Result<Self> {
+    pub(crate) fn create(artifacts: &Path, label: &str) -> Result<Self> {
         let runs = artifacts.join("vm");
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_millis());
         // Names sort by time.
-        let path = runs.join(format!("{now}-{kernel}-{}", std::process::id()));
+        let path = runs.join(format!("{now}-{label}-{}", std::process::id()));
         fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
         remove_oldest(&runs);
         Ok(Self(path))
@@ -44,6 +42,11 @@ impl Folder {
     /// What approver and daemon in the guest wrote.
     pub(crate) fn programs(&self) -> PathBuf {
         self.0.join("programs.log")
+    }
+
+    /// What anything else wrote.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
     }
 
     /// What QEMU complains about.
@@ -110,7 +113,7 @@ mod tests {
         for n in 0..KEPT + 5 {
             fs::create_dir_all(base.join("vm").join(format!("{n:03}-6.1-1"))).unwrap();
         }
-        let newest = Folder::create(&base, Kernel::V6_1).unwrap();
+        let newest = Folder::create(&base, "6.1").unwrap();
         assert!(newest.path().exists());
         assert!(!base.join("vm/000-6.1-1").exists());
         assert_eq!(fs::read_dir(base.join("vm")).unwrap().count(), KEPT);

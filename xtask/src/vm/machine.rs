@@ -6,12 +6,13 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io::{self, BufRead as _, BufReader, Read, Write},
+    net::Shutdown,
     os::unix::net::{UnixListener, UnixStream},
     path::Path,
     process::Child,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread,
@@ -21,10 +22,35 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{Job, accel::Accelerator, artifacts::Folder, initramfs, ports, qemu};
-use crate::{layout::Layout, setup::Image};
+use crate::{layout::Layout, scratch::Scratch, setup::Image};
 
-/// Where a guest's output goes.
-pub(crate) type Sink = Box<dyn Write + Send>;
+type Sink = Box<dyn Write + Send>;
+
+/// Ends a guest before its time, when it is set.
+pub(crate) type Stop = Arc<AtomicBool>;
+
+/// What the command's input and output are connected to.
+pub(crate) struct Ends {
+    pub(crate) stdin: Option<Box<dyn Read + Send>>,
+    pub(crate) stdout: Sink,
+    pub(crate) stderr: Sink,
+    pub(crate) stop: Stop,
+}
+
+impl Ends {
+    /// No input, and nobody who would end the guest.
+    pub(crate) fn outputs(
+        stdout: impl Write + Send + 'static,
+        stderr: impl Write + Send + 'static,
+    ) -> Self {
+        Self {
+            stdin: None,
+            stdout: Box::new(stdout),
+            stderr: Box::new(stderr),
+            stop: Stop::default(),
+        }
+    }
+}
 
 /// How a guest ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,9 +59,14 @@ pub(crate) enum Ending {
     Exited(u8),
     /// The time was up.
     TimedOut,
+    /// It was told to stop.
+    Stopped,
     /// The guest ended by itself, without a word about the command.
     Died,
 }
+
+/// How often it is checked whether somebody wants the guest to end.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// Boots the guest and stays with it.
 pub(crate) fn run(
@@ -44,10 +75,10 @@ pub(crate) fn run(
     accelerator: Accelerator,
     entry: &[OsString],
     logs: &Folder,
-    (stdout, stderr): (Sink, Sink),
+    ends: Ends,
 ) -> Result<Ending> {
     let deadline = Instant::now() + job.timeout;
-    let scratch = qemu::Scratch::create()?;
+    let scratch = Scratch::create()?;
     let image = Image::cached(layout, job.kernel)
         .context("the kernel is not in the cache: run `cargo xtask setup`")?;
     let initrd = scratch.path().join("initrd");
@@ -59,7 +90,9 @@ pub(crate) fn run(
     )
     .with_context(|| format!("cannot write {}", initrd.display()))?;
 
-    let listeners = ports::ALL
+    let mut names = ports::ALL.to_vec();
+    names.extend(ends.stdin.as_ref().map(|_| ports::STDIN));
+    let listeners = names
         .iter()
         .map(|name| listen(&scratch.path().join(name)))
         .collect::<Result<Vec<_>>>()?;
@@ -69,7 +102,7 @@ pub(crate) fn run(
             .args(qemu::console(&logs.console()))
             .args(qemu::host_files())
             .args(qemu::network())
-            .args(qemu::ports(&ports::ALL, scratch.path()))
+            .args(qemu::ports(&names, scratch.path()))
             .stderr(File::create(logs.qemu())?)
             .spawn()
             .context("cannot run qemu")?,
@@ -78,24 +111,30 @@ pub(crate) fn run(
     for listener in &listeners {
         match accept(listener, &mut guest.0)? {
             Some(port) => connected.push(port),
+            None if ends.stop.load(Ordering::Relaxed) => return Ok(Ending::Stopped),
             None => return Ok(Ending::Died),
         }
     }
+    let input = ends.stdin.zip(connected.get(ports::ALL.len()));
+    if let Some((from, port)) = input {
+        feed(from, port.try_clone()?);
+    }
+    connected.truncate(ports::ALL.len());
     let [out, err, log, control] = <[UnixStream; 4]>::try_from(connected)
         .map_err(|_| anyhow::anyhow!("a guest has four ports"))?;
 
     let (sender, events) = mpsc::channel();
     let program_logs = File::create(logs.programs())?;
     let pumps = [
-        Pump::start(out, stdout, &sender),
-        Pump::start(err, stderr, &sender),
+        Pump::start(out, ends.stdout, &sender),
+        Pump::start(err, ends.stderr, &sender),
         Pump::start(log, Box::new(program_logs), &sender),
     ];
     thread::spawn(move || read_control(control, &sender));
 
-    let ending = follow(&events, &pumps, scratch, deadline)?;
+    let ending = follow(&events, &pumps, scratch, deadline, &ends.stop)?;
     drop(guest);
-    if ending != Ending::TimedOut {
+    if !matches!(ending, Ending::TimedOut | Ending::Stopped) {
         // Without the guest the ports end, and what was under way arrives.
         for pump in pumps {
             let _ = pump.thread.join();
@@ -140,6 +179,14 @@ fn accept(listener: &UnixListener, qemu: &mut Child) -> Result<Option<UnixStream
     }
 }
 
+/// Passes input on to the guest until there is no more, or no guest.
+fn feed(mut from: Box<dyn Read + Send>, mut port: UnixStream) {
+    thread::spawn(move || {
+        let _ = io::copy(&mut from, &mut port);
+        let _ = port.shutdown(Shutdown::Both);
+    });
+}
+
 /// What the threads tell the one that waits.
 enum Event {
     /// The guest is up and has all it needs.
@@ -157,13 +204,19 @@ enum Event {
 fn follow(
     events: &Receiver<Event>,
     pumps: &[Pump; 3],
-    scratch: qemu::Scratch,
+    scratch: Scratch,
     deadline: Instant,
+    stop: &Stop,
 ) -> Result<Ending> {
     let mut scratch = Some(scratch);
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        match events.recv_timeout(left) {
+        let event = events.recv_timeout(left.min(GLANCE));
+        // First of all: who stops a guest may have stopped its output, too.
+        if stop.load(Ordering::Relaxed) {
+            return Ok(Ending::Stopped);
+        }
+        match event {
             // QEMU has read and opened all it needs from there.
             Ok(Event::Ready) => drop(scratch.take()),
             Ok(Event::Exited { code, sent }) => {
@@ -176,6 +229,7 @@ fn follow(
             Ok(Event::Garbled(line)) => bail!("the guest says {line:?}, which makes no sense"),
             Ok(Event::Unwritable(error)) => return Err(error).context("cannot pass output on"),
             Ok(Event::Gone) | Err(RecvTimeoutError::Disconnected) => return Ok(Ending::Died),
+            Err(RecvTimeoutError::Timeout) if left > GLANCE => {}
             Err(RecvTimeoutError::Timeout) => return Ok(Ending::TimedOut),
         }
     }

@@ -1,0 +1,214 @@
+//! `cargo xtask demo`: the whole product on real input, told step by step. The
+//! approver runs on this machine; the host that is gated is a guest, or this
+//! machine itself. Nothing of it stays but the logs.
+
+mod guest;
+mod link;
+mod on_host;
+mod page;
+mod people;
+pub(crate) mod stage;
+mod story;
+
+use std::{
+    ffi::OsString,
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    build,
+    layout::Layout,
+    process::say,
+    scratch::Scratch,
+    setup::{self, Needs},
+    stack::Approver,
+    vm::{Folder, Kernel, Parts, SAMPLE_POLICY, Stop},
+};
+use story::{Deciders, Story};
+
+/// The exit status after Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// See Holdpoint at work: hold, ask, go on or refuse
+///
+/// An approver runs on this machine, and an AI agent, played by a shell script
+/// with real programs, works on a host that has enrolled with it. What the agent
+/// does is held where the policy says so, and you decide in another terminal.
+///
+/// The exit status is 0 only if every step was observed.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Decide everything as the reviewers, without a person
+    #[arg(long)]
+    unattended: bool,
+
+    /// Kernel of the guest that is the host
+    #[arg(long, default_value = "6.12")]
+    kernel: Kernel,
+
+    /// Let this machine be the host, gated by its own kernel (needs root)
+    #[arg(long, conflicts_with = "kernel")]
+    on_host: bool,
+}
+
+pub(crate) fn main(layout: &Layout, args: &Args) -> Result<ExitCode> {
+    let needs = Needs::build().and(Needs::demo());
+    if args.on_host {
+        on_host::check()?;
+        setup::ensure(layout, &needs)?;
+    } else {
+        setup::ensure(layout, &needs.and(Needs::guests(&[args.kernel])))?;
+    }
+    build::programs(layout, false)?;
+
+    let label = if args.on_host {
+        "host"
+    } else {
+        args.kernel.series()
+    };
+    let logs = Folder::create(&layout.artifacts(), label)?;
+    let stop = watch_for_signals()?;
+    let start = Instant::now();
+    let told = run(layout, args, &logs, &stop);
+    let logs = logs
+        .path()
+        .strip_prefix(&layout.root)
+        .unwrap_or(logs.path());
+    if stop.load(Ordering::Relaxed) {
+        say(format!(
+            "interrupted: everything that was started has been ended; logs: {}",
+            logs.display()
+        ));
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    told.with_context(|| format!("the demo failed; its logs are in {}", logs.display()))?;
+    println!(
+        "\nAll steps were observed, in {} s. Logs of all programs: {}",
+        start.elapsed().as_secs(),
+        logs.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(layout: &Layout, args: &Args, logs: &Folder, stop: &Stop) -> Result<()> {
+    let scratch = Scratch::create()?;
+    let private = scratch.path();
+    let contexts = private.join("contexts");
+    let bin_dir = layout.bin_dir(false);
+    let address = if args.on_host {
+        "127.0.0.1"
+    } else {
+        guest::THIS_MACHINE
+    };
+    let port = free_port()?;
+    let approver = Approver::configure(&bin_dir, private, &contexts, port, address)?;
+    approver.add_people()?;
+    let _serving = approver.serve(&logs.file("approver.log"), None)?;
+    let token = private.join("token");
+    fs::write(&token, approver.token()?).context("cannot write the token")?;
+
+    let deciders = if args.unattended {
+        Deciders::Demo
+    } else {
+        Deciders::Person {
+            holdpoint: bin_dir.join("holdpoint"),
+            contexts,
+        }
+    };
+    let policy = layout.root.join(SAMPLE_POLICY);
+    let tell = |link| {
+        let mut story = Story::new(link, &approver, &deciders, Stop::clone(stop));
+        approver.log_in_people()?;
+        let kernel = story.begin(Duration::from_mins(2))?;
+        introduce(args, port, &kernel);
+        story.tell()
+    };
+    if args.on_host {
+        return on_host::run(layout, &policy, private, &token, logs, tell);
+    }
+    say(format!("booting a guest with kernel {}", args.kernel));
+    let limit = Duration::from_mins(if args.unattended { 8 } else { 30 });
+    let parts = Parts::Daemon { policy, token };
+    guest::run(layout, args.kernel, limit, parts, logs, stop, tell)
+}
+
+fn introduce(args: &Args, port: u16, kernel: &str) {
+    page::heading("Holdpoint: what an AI agent may not do alone waits for a person");
+    page::line(
+        "approver",
+        &format!("on this machine, port {port}, with reviewer1, reviewer2 and owner logged in"),
+    );
+    page::line(
+        "host",
+        &if args.on_host {
+            format!("this machine, kernel {kernel}; it has enrolled and enforces")
+        } else {
+            format!("a guest, kernel {kernel}; it has enrolled over the network and enforces")
+        },
+    );
+    page::line(
+        "agent",
+        "a shell script in a session of the unprivileged user; the owner is accountable for it",
+    );
+    page::line("policy", SAMPLE_POLICY);
+    page::line(
+        "seen",
+        "what this program has checked itself, at the approver and on the host",
+    );
+}
+
+/// Set by Ctrl-C and the like. A second one ends this program at once.
+fn watch_for_signals() -> Result<Stop> {
+    use signal_hook::{
+        consts::{SIGHUP, SIGINT, SIGTERM},
+        flag,
+    };
+    let stop: Arc<AtomicBool> = Stop::default();
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        // In this order: the first finds the flag unset.
+        flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&stop))
+            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
+            .context("cannot watch for signals")?;
+    }
+    Ok(stop)
+}
+
+/// A port that nobody has now. Whoever takes it meanwhile makes the approver say
+/// so.
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("this machine has no free port")?;
+    Ok(listener.local_addr()?.port())
+}
+
+/// This program's side on the host.
+fn stage_words(
+    layout: &Layout,
+    user: &str,
+    folder: &Path,
+    holdpoint: &Path,
+    socket: &Path,
+) -> Vec<OsString> {
+    let path = |path: &Path| PathBuf::from(path).into_os_string();
+    vec![
+        path(&layout.exe),
+        "stage".into(),
+        "--user".into(),
+        user.into(),
+        "--folder".into(),
+        path(folder),
+        "--holdpoint".into(),
+        path(holdpoint),
+        "--socket".into(),
+        path(socket),
+    ]
+}

@@ -1,0 +1,156 @@
+//! The people of the demo: they see and decide requests with `holdpoint`, as
+//! anybody would. It must never reach the approver any other way.
+
+use std::process::{Output, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use crate::{
+    process::{shown, text},
+    stack::{Approver, REVIEWERS},
+};
+
+/// A request, as `holdpoint --json` shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Request(Value);
+
+impl Request {
+    fn text(&self, pointer: &str) -> &str {
+        self.0
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        self.text("/id")
+    }
+
+    /// As much of the id as a person types.
+    pub(crate) fn short(&self) -> &str {
+        self.id().split('-').next().unwrap_or_default()
+    }
+
+    pub(crate) fn state(&self) -> &str {
+        self.text("/state")
+    }
+
+    pub(crate) fn rule(&self) -> &str {
+        self.text("/rule/name")
+    }
+
+    pub(crate) fn justification(&self) -> &str {
+        self.text("/rule/justification")
+    }
+
+    pub(crate) fn deadline(&self) -> &str {
+        self.text("/deadline")
+    }
+
+    pub(crate) fn reviewer(&self) -> &str {
+        self.text("/decision/reviewer")
+    }
+
+    pub(crate) fn reason(&self) -> &str {
+        self.text("/decision/reason")
+    }
+
+    /// What the host says became of the operation.
+    pub(crate) fn outcome(&self) -> &str {
+        self.text("/outcome")
+    }
+
+    /// The operation in a few words.
+    pub(crate) fn operation(&self) -> String {
+        let connect = &self.0["operation"]["connect"];
+        if connect.is_object() {
+            format!(
+                "connect {}:{}",
+                connect["address"].as_str().unwrap_or("?"),
+                connect["port"]
+            )
+        } else {
+            format!("exec {}", self.text("/operation/exec/path"))
+        }
+    }
+}
+
+/// How a command of somebody ended.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) worked: bool,
+    /// Its last line.
+    pub(crate) last_line: String,
+}
+
+impl Approver {
+    /// All requests there are, newest first.
+    pub(crate) fn requests(&self) -> Result<Vec<Request>> {
+        let mut command = self.holdpoint(REVIEWERS[0]);
+        let list = json(&text(command.args(["requests", "list", "--json"]))?)?;
+        let requests = list["requests"].as_array().cloned().unwrap_or_default();
+        Ok(requests.into_iter().map(Request).collect())
+    }
+
+    /// How a request stands.
+    pub(crate) fn request(&self, id: &str) -> Result<Request> {
+        let mut command = self.holdpoint(REVIEWERS[0]);
+        json(&text(command.args(["requests", "show", id, "--json"]))?).map(Request)
+    }
+
+    /// Lets somebody decide.
+    pub(crate) fn decide(&self, who: &str, verb: &str, id: &str, reason: &str) -> Result<Said> {
+        let mut command = self.holdpoint(who);
+        command.args([verb, id, "--reason", reason]);
+        let output = command
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("cannot run `{}`", shown(&command)))?;
+        said(&output).with_context(|| format!("`{}` said nothing", shown(&command)))
+    }
+}
+
+fn json(text: &str) -> Result<Value> {
+    serde_json::from_str(text).with_context(|| format!("`holdpoint` printed no JSON: {text:?}"))
+}
+
+/// What was said at the end: errors are at the end of stderr, results of stdout.
+fn said(output: &Output) -> Result<Said> {
+    let worked = output.status.success();
+    let text = String::from_utf8_lossy(if worked {
+        &output.stdout
+    } else {
+        &output.stderr
+    });
+    let Some(last) = text.lines().rfind(|line| !line.trim().is_empty()) else {
+        bail!("it ended with {}", output.status);
+    };
+    Ok(Said {
+        worked,
+        last_line: last.trim().to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn operations_are_named_in_a_few_words() {
+        let exec = Request(json!({ "operation": { "exec": { "path": "/usr/bin/curl" } } }));
+        assert_eq!(exec.operation(), "exec /usr/bin/curl");
+        let connect = Request(
+            json!({ "operation": { "connect": { "address": "127.0.0.1", "port": 9000 } } }),
+        );
+        assert_eq!(connect.operation(), "connect 127.0.0.1:9000");
+    }
+
+    #[test]
+    fn what_is_not_there_is_empty() {
+        let request = Request(json!({ "id": "0198f1a2-6c3d", "decision": null }));
+        assert_eq!(request.short(), "0198f1a2");
+        assert_eq!((request.reviewer(), request.outcome()), ("", ""));
+    }
+}

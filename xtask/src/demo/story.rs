@@ -1,0 +1,423 @@
+//! The story of the demo, step by step. Each step is told only after it was
+//! observed: at the approver, in what the agent says and in what really happened
+//! on the host. The first that is not ends the story.
+
+mod scenes;
+
+use std::{
+    path::PathBuf,
+    sync::{atomic::Ordering, mpsc::RecvTimeoutError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{
+    link::{Link, Look, News},
+    page,
+    people::Request,
+};
+use crate::{
+    process::quoted,
+    stack::{Approver, OWNER, REVIEWERS},
+    vm::Stop,
+};
+use scenes::{Answer, End, SCENES, Scene};
+
+/// So long things may take that wait for no person: a guest is slow.
+const SOON: Duration = Duration::from_mins(1);
+/// So long a person may take: the longest deadline of the policy, and a bit.
+const A_WHILE: Duration = Duration::from_mins(6);
+/// How often something is looked at again.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// Who decides.
+#[derive(Debug)]
+pub(crate) enum Deciders {
+    /// The demo, as the reviewers.
+    Demo,
+    /// Whoever is there, with this `holdpoint` and these contexts.
+    Person {
+        holdpoint: PathBuf,
+        contexts: PathBuf,
+    },
+}
+
+/// The story so far.
+pub(crate) struct Story<'a> {
+    pub(crate) link: Link,
+    pub(crate) approver: &'a Approver,
+    pub(crate) deciders: &'a Deciders,
+    pub(crate) stop: Stop,
+    /// What the agent has said since its task began.
+    said: Vec<String>,
+    /// How its task ended, if it has.
+    done: Option<i32>,
+    ready: bool,
+    seen: Option<Look>,
+    /// The requests of the earlier steps.
+    requests: Vec<Request>,
+}
+
+impl<'a> Story<'a> {
+    pub(crate) fn new(
+        link: Link,
+        approver: &'a Approver,
+        deciders: &'a Deciders,
+        stop: Stop,
+    ) -> Self {
+        Self {
+            link,
+            approver,
+            deciders,
+            stop,
+            said: Vec::new(),
+            done: None,
+            ready: false,
+            seen: None,
+            requests: Vec::new(),
+        }
+    }
+
+    /// Waits until the host is up and the agent waits for its first task. Gives
+    /// the release of its kernel.
+    pub(crate) fn begin(&mut self, limit: Duration) -> Result<String> {
+        self.wait("the host to be up", limit, |story| {
+            Ok(story.ready.then_some(()))
+        })?;
+        Ok(self.look()?.kernel)
+    }
+
+    /// Tells it to its end.
+    pub(crate) fn tell(mut self) -> Result<()> {
+        self.step(1, "What the policy allows happens at once", Self::allowed)?;
+        for (number, scene) in (2..).zip(&SCENES) {
+            self.step(number, scene.title, |story| story.held(scene))?;
+        }
+        self.step(5, "What is decided stays decided", Self::decided_once)
+    }
+
+    fn step(
+        &mut self,
+        number: usize,
+        title: &str,
+        tell: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<()> {
+        page::heading(&format!("{number}. {title}"));
+        tell(self).with_context(|| format!("step {number} ({title}) was not observed"))
+    }
+
+    fn allowed(&mut self) -> Result<()> {
+        self.act("work")?;
+        let end = self.end(SOON)?;
+        let look = self.look()?;
+        observe(
+            end.status == 0 && look.archive.is_some_and(|size| size > 0),
+            "git and tar did their work",
+            || format!("status {}, and {look:?}", end.status),
+        )?;
+        let requests = self.approver.requests()?;
+        observe(
+            requests.is_empty(),
+            "nobody was asked: the approver has no request",
+            || format!("{requests:?}"),
+        )
+    }
+
+    fn held(&mut self, scene: &Scene) -> Result<()> {
+        self.act(scene.task)?;
+        let request = self.new_request()?;
+        if request.state() != "pending"
+            || request.operation() != scene.operation
+            || request.rule() != scene.rule
+        {
+            bail!(
+                "expected a pending request about {}, by the rule {}; found: {request:?}",
+                scene.operation,
+                scene.rule
+            );
+        }
+        page::line(
+            "approver",
+            &format!(
+                "request {}: {} (rule {}: {})",
+                request.short(),
+                scene.operation,
+                scene.rule,
+                request.justification()
+            ),
+        );
+        self.nothing_happened(scene)?;
+        if scene.owner_tries {
+            self.owner_tries(scene, &request)?;
+        }
+        let limit = match self.deciders {
+            Deciders::Demo => {
+                self.answer(scene.answer, &request)?;
+                SOON
+            }
+            Deciders::Person {
+                holdpoint,
+                contexts,
+            } => {
+                page::heading(&whose_turn(&request, scene.answer));
+                page::verbatim(&instructions(holdpoint, contexts, request.short()));
+                A_WHILE
+            }
+        };
+        let closed = self.closed(&request, limit)?;
+        observe(
+            matches!(self.deciders, Deciders::Person { .. })
+                || closed.state() == scene.answer.state(),
+            &conclusion(&closed),
+            || format!("{closed:?}"),
+        )?;
+        self.consequence(scene, &closed)?;
+        self.requests.push(closed);
+        Ok(())
+    }
+
+    /// The host is as it was, and the agent still waits.
+    fn nothing_happened(&mut self, scene: &Scene) -> Result<()> {
+        let look = self.look()?;
+        let done = self.done;
+        observe(
+            (scene.untouched)(&look) && done.is_none(),
+            &format!("held, and not happened: {}", scene.untouched_means),
+            || format!("{look:?}, the agent's task {done:?}"),
+        )
+    }
+
+    /// Nobody decides about an agent of their own.
+    fn owner_tries(&mut self, scene: &Scene, request: &Request) -> Result<()> {
+        let said = self.decide(OWNER, "approve", request, "it is my own agent")?;
+        let now = self.approver.request(request.id())?;
+        observe(
+            !said && now.state() == "pending",
+            "refused: nobody approves what their own agent does; the request is still pending",
+            || format!("{now:?}"),
+        )?;
+        self.nothing_happened(scene)
+    }
+
+    fn answer(&mut self, answer: Answer, request: &Request) -> Result<()> {
+        let (who, verb, reason) = match answer {
+            Answer::Approve { who, reason } => (who, "approve", reason),
+            Answer::Deny { who, reason } => (who, "deny", reason),
+            Answer::Silence => return Ok(()),
+        };
+        if self.decide(who, verb, request, reason)? {
+            Ok(())
+        } else {
+            bail!("expected the decision of {who} to be taken")
+        }
+    }
+
+    /// Whether somebody could decide; shows what they typed and were told.
+    fn decide(&mut self, who: &str, verb: &str, request: &Request, reason: &str) -> Result<bool> {
+        let id = request.short();
+        page::line(
+            who,
+            &format!("$ holdpoint {verb} {id} --reason {}", quoted(reason)),
+        );
+        let said = self.approver.decide(who, verb, id, reason)?;
+        page::line(who, &said.last_line);
+        Ok(said.worked)
+    }
+
+    /// What the decision led to: all of the operation, or nothing of it.
+    fn consequence(&mut self, scene: &Scene, request: &Request) -> Result<()> {
+        let end = self.end(SOON)?;
+        let look = self.look()?;
+        let found = || format!("{end:?}, and {look:?}");
+        let outcome = if request.state() == "approved" {
+            observe(
+                (scene.happened)(&look, &end),
+                &format!("happened: {}", scene.happened_means),
+                found,
+            )?;
+            "released"
+        } else {
+            observe(
+                end.is_eperm() && (scene.untouched)(&look),
+                &format!("EPERM, and not happened: {}", scene.untouched_means),
+                found,
+            )?;
+            "refused"
+        };
+        // The approver learns it from the host.
+        let (approver, id) = (self.approver, request.id());
+        self.wait(
+            &format!("the host to report that it {outcome} the operation"),
+            SOON,
+            |_| Ok((approver.request(id)?.outcome() == outcome).then_some(())),
+        )
+    }
+
+    fn decided_once(&mut self) -> Result<()> {
+        let requests = self.requests.clone();
+        for request in requests.iter().filter(|one| one.state() != "withdrawn") {
+            let verb = if request.state() == "approved" {
+                "deny"
+            } else {
+                "approve"
+            };
+            let worked = self.decide(REVIEWERS[1], verb, request, "on second thoughts")?;
+            let now = self.approver.request(request.id())?;
+            observe(
+                !worked && now.state() == request.state() && now.reason() == request.reason(),
+                &format!(
+                    "refused: request {} is still {}",
+                    request.short(),
+                    now.state()
+                ),
+                || format!("{now:?}"),
+            )?;
+        }
+        let all = self.approver.requests()?;
+        observe(
+            all.len() == requests.len(),
+            &format!("the approver has these {} requests and no other", all.len()),
+            || format!("{all:?}"),
+        )
+    }
+
+    /// Gives the agent its next task.
+    fn act(&mut self, task: &str) -> Result<()> {
+        self.said.clear();
+        self.done = None;
+        self.link.order(&format!("act {task}"))
+    }
+
+    /// Waits until the agent's task has ended.
+    fn end(&mut self, limit: Duration) -> Result<End> {
+        let status = self.wait("the agent's task to end", limit, |story| Ok(story.done))?;
+        Ok(End {
+            status,
+            said: self.said.clone(),
+        })
+    }
+
+    fn look(&mut self) -> Result<Look> {
+        self.seen = None;
+        self.link.order("look")?;
+        self.wait("the host to say how it looks", SOON, |story| {
+            Ok(story.seen.take())
+        })
+    }
+
+    /// Waits for a request that no earlier step has seen.
+    fn new_request(&mut self) -> Result<Request> {
+        self.wait("the operation to be held", SOON, |story| {
+            if let Some(status) = story.done {
+                bail!("the agent's task ended with status {status} instead of being held");
+            }
+            let mut requests = story.approver.requests()?;
+            requests.retain(|one| !story.requests.iter().any(|known| known.id() == one.id()));
+            match requests.len() {
+                0 | 1 => Ok(requests.pop()),
+                _ => bail!("expected one new request, found {requests:?}"),
+            }
+        })
+    }
+
+    /// Waits until the request waits no more.
+    fn closed(&mut self, request: &Request, limit: Duration) -> Result<Request> {
+        self.wait("the request to be decided or to expire", limit, |story| {
+            let now = story.approver.request(request.id())?;
+            Ok((now.state() != "pending").then_some(now))
+        })
+    }
+
+    /// Waits for something, and meanwhile passes on what the host reports.
+    fn wait<T>(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        mut attempt: impl FnMut(&mut Self) -> Result<Option<T>>,
+    ) -> Result<T> {
+        let deadline = Instant::now() + limit;
+        loop {
+            self.listen()?;
+            if let Some(found) = attempt(self)? {
+                return Ok(found);
+            }
+            if Instant::now() > deadline {
+                bail!("waited {} s in vain for {what}", limit.as_secs());
+            }
+        }
+    }
+
+    /// Takes in what the host reports until it is silent for a moment.
+    fn listen(&mut self) -> Result<()> {
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                bail!("interrupted");
+            }
+            match self.link.news.recv_timeout(GLANCE) {
+                Ok(news) => self.take_in(news)?,
+                Err(RecvTimeoutError::Timeout) => return Ok(()),
+                Err(RecvTimeoutError::Disconnected) => bail!("the host is gone"),
+            }
+        }
+    }
+
+    fn take_in(&mut self, news: News) -> Result<()> {
+        match news {
+            News::Ready => self.ready = true,
+            News::Agent(line) => {
+                page::line("agent", &line);
+                self.said.push(line);
+            }
+            News::Done(status) => self.done = Some(status),
+            News::Seen(look) => self.seen = Some(look),
+            News::Ended => {
+                let said = self.said.last().cloned().unwrap_or_default();
+                return Err(anyhow::anyhow!(said)).context("the agent has ended");
+            }
+            News::Garbled(line) => bail!("the host reports {line:?}, which makes no sense"),
+        }
+        Ok(())
+    }
+}
+
+/// Tells what was seen, or fails with what was expected and found instead.
+fn observe(so: bool, what: &str, found: impl FnOnce() -> String) -> Result<()> {
+    if !so {
+        bail!("expected: {what}; found: {}", found());
+    }
+    page::line("seen", what);
+    Ok(())
+}
+
+fn conclusion(request: &Request) -> String {
+    match request.state() {
+        "expired" => "expired: nobody answered in time".to_owned(),
+        state => format!("{state} by {}: {:?}", request.reviewer(), request.reason()),
+    }
+}
+
+fn whose_turn(request: &Request, answer: Answer) -> String {
+    let (until, short) = (request.deadline(), request.short());
+    if answer == Answer::Silence {
+        format!("Leave it alone to see it expire at {until}, or decide request {short} as before:")
+    } else {
+        format!(
+            "Your turn: decide request {short} in another terminal, as the same user. Without you it \
+             expires at {until}."
+        )
+    }
+}
+
+fn instructions(holdpoint: &std::path::Path, contexts: &std::path::Path, id: &str) -> Vec<String> {
+    let holdpoint = quoted(&holdpoint.display().to_string());
+    let contexts = quoted(&contexts.display().to_string());
+    let [first, second] = REVIEWERS;
+    vec![
+        format!("export HOLDPOINT_CONFIG_DIR={contexts}"),
+        format!("{holdpoint} --context {first} requests list"),
+        format!("{holdpoint} --context {first} requests show {id}"),
+        format!("{holdpoint} --context {first} approve {id} --reason 'why'"),
+        format!("{holdpoint} --context {second} deny {id} --reason 'why not'"),
+    ]
+}

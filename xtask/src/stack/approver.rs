@@ -1,0 +1,145 @@
+//! An approver with two reviewers and an owner, and their logins.
+
+use std::{
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+
+use super::{Echo, Service, at_once, private_folder, write};
+use crate::process::{mortal, text};
+
+/// Who decides.
+pub(crate) const REVIEWERS: [&str; 2] = ["reviewer1", "reviewer2"];
+/// Who is accountable for the agent.
+pub(crate) const OWNER: &str = "owner";
+/// Everybody who has an account, with a context of the same name.
+const PEOPLE: [&str; 3] = [REVIEWERS[0], REVIEWERS[1], OWNER];
+
+/// An approver and everything about it.
+#[derive(Debug)]
+pub(crate) struct Approver {
+    bin_dir: PathBuf,
+    folder: PathBuf,
+    /// Where the people's contexts are.
+    contexts: PathBuf,
+    port: u16,
+}
+
+impl Approver {
+    /// Writes its configuration to `folder`. It listens on the loopback address;
+    /// hosts reach it at `address`.
+    pub(crate) fn configure(
+        bin_dir: &Path,
+        folder: &Path,
+        contexts: &Path,
+        port: u16,
+        address: &str,
+    ) -> Result<Self> {
+        private_folder(folder)?;
+        let approver = Self {
+            bin_dir: bin_dir.to_owned(),
+            folder: folder.to_owned(),
+            contexts: contexts.to_owned(),
+            port,
+        };
+        write(
+            &approver.config(),
+            &format!(
+                "listen = \"127.0.0.1:{port}\"\naddress = \"https://{address}:{port}\"\n\
+                 state_dir = {:?}\n",
+                folder.join("approver").display().to_string()
+            ),
+        )?;
+        Ok(approver)
+    }
+
+    /// Adds everybody. The first call makes the database; the others find it.
+    pub(crate) fn add_people(&self) -> Result<()> {
+        self.add(PEOPLE[0])?;
+        at_once(&PEOPLE[1..], |name| self.add(name))
+    }
+
+    /// Starts it and waits until it listens.
+    pub(crate) fn serve(&self, log: &Path, echo: Option<Echo>) -> Result<Service> {
+        let mut command = mortal(self.bin_dir.join("holdpoint-approver"));
+        command
+            .env("NO_COLOR", "1")
+            .arg("--config")
+            .arg(self.config())
+            .arg("serve");
+        let mut service = Service::start("approver", &mut command, log, echo)?;
+        let address = SocketAddr::from(([127, 0, 0, 1], self.port));
+        service.until(|| {
+            TcpStream::connect_timeout(&address, Duration::from_secs(1))
+                .map(drop)
+                .context("the approver does not listen")
+        })?;
+        Ok(service)
+    }
+
+    /// Logs everybody in.
+    pub(crate) fn log_in_people(&self) -> Result<()> {
+        at_once(&PEOPLE, |name| self.log_in(name))
+    }
+
+    /// A token for one host.
+    pub(crate) fn token(&self) -> Result<String> {
+        text(self.admin().args(["token", "create"]))
+    }
+
+    /// `holdpoint` as one of the people, for a minute at most.
+    pub(crate) fn holdpoint(&self, name: &str) -> Command {
+        let mut holdpoint = Command::new("timeout");
+        holdpoint
+            .args(["--kill-after=5", "60"])
+            .arg(self.bin_dir.join("holdpoint"))
+            .env("NO_COLOR", "1")
+            .env("HOLDPOINT_CONFIG_DIR", &self.contexts)
+            .args(["--context", name]);
+        holdpoint
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.join("approver.toml")
+    }
+
+    fn admin(&self) -> Command {
+        let mut admin = Command::new(self.bin_dir.join("holdpoint-approver"));
+        admin
+            .env("NO_COLOR", "1")
+            .arg("--config")
+            .arg(self.config());
+        admin
+    }
+
+    fn password(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("password-{name}"))
+    }
+
+    fn add(&self, name: &str) -> Result<()> {
+        write(&self.password(name), &format!("password of {name}\n"))?;
+        text(
+            self.admin()
+                .args(["user", "add", name, "--role", "reviewer", "--password-file"])
+                .arg(self.password(name)),
+        )
+        .map(drop)
+    }
+
+    fn log_in(&self, name: &str) -> Result<()> {
+        text(
+            self.holdpoint(name)
+                .args(["login", "--approver"])
+                .arg(format!("https://127.0.0.1:{}", self.port))
+                .arg("--ca")
+                .arg(self.folder.join("approver/ca.pem"))
+                .args(["--user", name, "--password-file"])
+                .arg(self.password(name)),
+        )
+        .map(drop)
+    }
+}
