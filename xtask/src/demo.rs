@@ -16,10 +16,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -167,17 +164,12 @@ fn introduce(args: &Args, port: u16, kernel: &str) {
     );
 }
 
-/// Set by Ctrl-C and the like. A second one ends this program at once.
+/// Set by Ctrl-C and the like; everything that waits looks at it.
 fn watch_for_signals() -> Result<Stop> {
-    use signal_hook::{
-        consts::{SIGHUP, SIGINT, SIGTERM},
-        flag,
-    };
-    let stop: Arc<AtomicBool> = Stop::default();
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let stop = Stop::default();
     for signal in [SIGHUP, SIGINT, SIGTERM] {
-        // In this order: the first finds the flag unset.
-        flag::register_conditional_shutdown(signal, INTERRUPTED.into(), Arc::clone(&stop))
-            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
+        signal_hook::flag::register(signal, Stop::clone(&stop))
             .context("cannot watch for signals")?;
     }
     Ok(stop)

@@ -44,8 +44,10 @@ impl Request {
         self.text("/rule/justification")
     }
 
-    pub(crate) fn deadline(&self) -> &str {
-        self.text("/deadline")
+    /// To the second, in UTC, as `holdpoint` shows times.
+    pub(crate) fn deadline(&self) -> String {
+        let seconds = self.text("/deadline").split('.').next().unwrap_or_default();
+        format!("{}Z", seconds.trim_end_matches('Z').replace('T', " "))
     }
 
     pub(crate) fn reviewer(&self) -> &str {
@@ -145,6 +147,14 @@ mod tests {
             json!({ "operation": { "connect": { "address": "127.0.0.1", "port": 9000 } } }),
         );
         assert_eq!(connect.operation(), "connect 127.0.0.1:9000");
+    }
+
+    #[test]
+    fn deadlines_are_shown_to_the_second() {
+        for deadline in ["2027-01-15T08:04:12.123Z", "2027-01-15T08:04:12Z"] {
+            let request = Request(json!({ "deadline": deadline }));
+            assert_eq!(request.deadline(), "2027-01-15 08:04:12Z");
+        }
     }
 
     #[test]
