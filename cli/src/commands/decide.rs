@@ -38,14 +38,9 @@ pub(crate) enum DecideError {
     #[error("request {id} was withdrawn: its process has gone or has given the operation up{why}")]
     Withdrawn { id: String, why: String },
     #[error(
-        "request {id} belongs to a session of {owner:?}, which is you; somebody else must decide: \
-         {message}"
+        "request {id} belongs to a session of {owner:?}, which is you; somebody else must decide"
     )]
-    OwnSession {
-        id: String,
-        owner: String,
-        message: String,
-    },
+    OwnSession { id: String, owner: String },
     #[error("the approver refused the decision about {id}: {message}")]
     Refused { id: String, message: String },
     #[error(
@@ -132,7 +127,6 @@ async fn refusal(
                 Some(session) if session.owner == context.username => DecideError::OwnSession {
                     id,
                     owner: session.owner.clone(),
-                    message,
                 }
                 .into(),
                 _ => approver.explain(status).into(),
