@@ -88,7 +88,11 @@ pub(crate) fn main(layout: &Layout, args: &Args) -> Result<ExitCode> {
         ));
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    told.with_context(|| format!("the demo failed; its logs are in {}", logs.display()))?;
+    if let Err(error) = told {
+        eprintln!("\nerror: {}", in_lines(&error));
+        say(format!("logs of all programs: {}", logs.display()));
+        return Ok(ExitCode::FAILURE);
+    }
     println!(
         "\nAll steps were observed, in {} s. Logs of all programs: {}",
         start.elapsed().as_secs(),
@@ -137,6 +141,12 @@ fn run(layout: &Layout, args: &Args, logs: &Folder, stop: &Stop) -> Result<()> {
     let limit = Duration::from_mins(if args.unattended { 8 } else { 30 });
     let parts = Parts::Daemon { policy, token };
     guest::run(layout, args.kernel, limit, parts, logs, stop, tell)
+}
+
+/// Each cause on lines of its own.
+fn in_lines(error: &anyhow::Error) -> String {
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    causes.join("\n").replace('\n', "\n  ")
 }
 
 fn introduce(args: &Args, port: u16, kernel: &str) {

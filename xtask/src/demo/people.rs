@@ -1,7 +1,10 @@
 //! The people of the demo: they see and decide requests with `holdpoint`, as
 //! anybody would. It must never reach the approver any other way.
 
-use std::process::{Output, Stdio};
+use std::{
+    fmt,
+    process::{Output, Stdio},
+};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -14,6 +17,30 @@ use crate::{
 /// A request, as `holdpoint --json` shows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Request(Value);
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (short, operation) = (self.short(), self.operation());
+        let (rule, state) = (self.rule(), self.state());
+        write!(f, "request {short}: {operation}, rule {rule}, {state}")?;
+        if !self.reviewer().is_empty() {
+            write!(f, " by {}: {:?}", self.reviewer(), self.reason())?;
+        }
+        if !self.outcome().is_empty() {
+            write!(f, ", {}", self.outcome())?;
+        }
+        Ok(())
+    }
+}
+
+/// The requests in words, for errors.
+pub(crate) fn listed(requests: &[Request]) -> String {
+    if requests.is_empty() {
+        return "no request".to_owned();
+    }
+    let words: Vec<String> = requests.iter().map(Request::to_string).collect();
+    words.join("; ")
+}
 
 impl Request {
     fn text(&self, pointer: &str) -> &str {
@@ -162,5 +189,18 @@ mod tests {
         let request = Request(json!({ "id": "0198f1a2-6c3d", "decision": null }));
         assert_eq!(request.short(), "0198f1a2");
         assert_eq!((request.reviewer(), request.outcome()), ("", ""));
+    }
+
+    #[test]
+    fn a_request_is_told_in_one_line() {
+        let request = Request(json!({
+            "id": "0198f1a2-6c3d", "state": "denied", "outcome": "refused",
+            "rule": { "name": "downloads" }, "operation": { "exec": { "path": "/usr/bin/curl" } },
+            "decision": { "reviewer": "reviewer2", "reason": "no" },
+        }));
+        assert_eq!(
+            listed(&[request]),
+            "request 0198f1a2: exec /usr/bin/curl, rule downloads, denied by reviewer2: \"no\", refused"
+        );
     }
 }

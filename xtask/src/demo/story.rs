@@ -3,6 +3,7 @@
 //! on the host. The first that is not ends the story.
 
 mod scenes;
+mod turn;
 
 use std::{
     path::PathBuf,
@@ -15,7 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use super::{
     link::{Link, Look, News},
     page,
-    people::Request,
+    people::{Request, listed},
 };
 use crate::{
     process::quoted,
@@ -82,7 +83,7 @@ impl<'a> Story<'a> {
     /// Waits until the host is up and the agent waits for its first task. Gives
     /// the release of its kernel.
     pub(crate) fn begin(&mut self, limit: Duration) -> Result<String> {
-        self.wait("the host to be up", limit, |story| {
+        self.wait("the host is up", limit, |story| {
             Ok(story.ready.then_some(()))
         })?;
         Ok(self.look()?.kernel)
@@ -120,7 +121,7 @@ impl<'a> Story<'a> {
         observe(
             requests.is_empty(),
             "nobody was asked: the approver has no request",
-            || format!("{requests:?}"),
+            || listed(&requests),
         )
     }
 
@@ -132,7 +133,7 @@ impl<'a> Story<'a> {
             || request.rule() != scene.rule
         {
             bail!(
-                "expected a pending request about {}, by the rule {}; found: {request:?}",
+                "expected: a pending request about {}, by the rule {}\nfound: {request}",
                 scene.operation,
                 scene.rule
             );
@@ -160,8 +161,8 @@ impl<'a> Story<'a> {
                 holdpoint,
                 contexts,
             } => {
-                page::heading(&whose_turn(&request, scene.answer));
-                page::verbatim(&instructions(holdpoint, contexts, request.short()));
+                page::heading(&turn::title(&request, scene.answer));
+                page::verbatim(&turn::instructions(holdpoint, contexts, request.short()));
                 A_WHILE
             }
         };
@@ -170,7 +171,7 @@ impl<'a> Story<'a> {
             matches!(self.deciders, Deciders::Person { .. })
                 || closed.state() == scene.answer.state(),
             &conclusion(&closed),
-            || format!("{closed:?}"),
+            || closed.to_string(),
         )?;
         self.consequence(scene, &closed)?;
         self.requests.push(closed);
@@ -195,7 +196,7 @@ impl<'a> Story<'a> {
         observe(
             !said && now.state() == "pending",
             "refused: nobody approves what their own agent does; the request is still pending",
-            || format!("{now:?}"),
+            || now.to_string(),
         )?;
         self.nothing_happened(scene)
     }
@@ -209,7 +210,7 @@ impl<'a> Story<'a> {
         if self.decide(who, verb, request, reason)? {
             Ok(())
         } else {
-            bail!("expected the decision of {who} to be taken")
+            bail!("expected: the decision of {who} is taken\nfound: it was refused")
         }
     }
 
@@ -248,7 +249,7 @@ impl<'a> Story<'a> {
         // The approver learns it from the host.
         let (approver, id) = (self.approver, request.id());
         self.wait(
-            &format!("the host to report that it {outcome} the operation"),
+            &format!("the host reports that it {outcome} the operation"),
             SOON,
             |_| Ok((approver.request(id)?.outcome() == outcome).then_some(())),
         )
@@ -271,14 +272,14 @@ impl<'a> Story<'a> {
                     request.short(),
                     now.state()
                 ),
-                || format!("{now:?}"),
+                || now.to_string(),
             )?;
         }
         let all = self.approver.requests()?;
         observe(
             all.len() == requests.len(),
             &format!("the approver has these {} requests and no other", all.len()),
-            || format!("{all:?}"),
+            || listed(&all),
         )
     }
 
@@ -291,7 +292,7 @@ impl<'a> Story<'a> {
 
     /// Waits until the agent's task has ended.
     fn end(&mut self, limit: Duration) -> Result<End> {
-        let status = self.wait("the agent's task to end", limit, |story| Ok(story.done))?;
+        let status = self.wait("the agent's task ends", limit, |story| Ok(story.done))?;
         Ok(End {
             status,
             said: self.said.clone(),
@@ -301,29 +302,29 @@ impl<'a> Story<'a> {
     fn look(&mut self) -> Result<Look> {
         self.seen = None;
         self.link.order("look")?;
-        self.wait("the host to say how it looks", SOON, |story| {
+        self.wait("the host says how it looks", SOON, |story| {
             Ok(story.seen.take())
         })
     }
 
     /// Waits for a request that no earlier step has seen.
     fn new_request(&mut self) -> Result<Request> {
-        self.wait("the operation to be held", SOON, |story| {
+        self.wait("the operation is held", SOON, |story| {
             if let Some(status) = story.done {
-                bail!("the agent's task ended with status {status} instead of being held");
+                bail!("expected: the operation is held\nfound: the agent's task ended with status {status}");
             }
             let mut requests = story.approver.requests()?;
             requests.retain(|one| !story.requests.iter().any(|known| known.id() == one.id()));
             match requests.len() {
                 0 | 1 => Ok(requests.pop()),
-                _ => bail!("expected one new request, found {requests:?}"),
+                _ => bail!("expected: one new request\nfound: {}", listed(&requests)),
             }
         })
     }
 
     /// Waits until the request waits no more.
     fn closed(&mut self, request: &Request, limit: Duration) -> Result<Request> {
-        self.wait("the request to be decided or to expire", limit, |story| {
+        self.wait("the request is decided or expires", limit, |story| {
             let now = story.approver.request(request.id())?;
             Ok((now.state() != "pending").then_some(now))
         })
@@ -343,7 +344,10 @@ impl<'a> Story<'a> {
                 return Ok(found);
             }
             if Instant::now() > deadline {
-                bail!("waited {} s in vain for {what}", limit.as_secs());
+                bail!(
+                    "expected: {what}\nfound: nothing of it in {} s",
+                    limit.as_secs()
+                );
             }
         }
     }
@@ -384,7 +388,7 @@ impl<'a> Story<'a> {
 /// Tells what was seen, or fails with what was expected and found instead.
 fn observe(so: bool, what: &str, found: impl FnOnce() -> String) -> Result<()> {
     if !so {
-        bail!("expected: {what}; found: {}", found());
+        bail!("expected: {what}\nfound: {}", found());
     }
     page::line("seen", what);
     Ok(())
@@ -395,29 +399,4 @@ fn conclusion(request: &Request) -> String {
         "expired" => "expired: nobody answered in time".to_owned(),
         state => format!("{state} by {}: {:?}", request.reviewer(), request.reason()),
     }
-}
-
-fn whose_turn(request: &Request, answer: Answer) -> String {
-    let (until, short) = (request.deadline(), request.short());
-    if answer == Answer::Silence {
-        format!("Leave it alone to see it expire at {until}, or decide request {short} as before:")
-    } else {
-        format!(
-            "Your turn: decide request {short} in another terminal, as the same user. Without you it \
-             expires at {until}."
-        )
-    }
-}
-
-fn instructions(holdpoint: &std::path::Path, contexts: &std::path::Path, id: &str) -> Vec<String> {
-    let holdpoint = quoted(&holdpoint.display().to_string());
-    let contexts = quoted(&contexts.display().to_string());
-    let [first, second] = REVIEWERS;
-    vec![
-        format!("export HOLDPOINT_CONFIG_DIR={contexts}"),
-        format!("{holdpoint} --context {first} requests list"),
-        format!("{holdpoint} --context {first} requests show {id}"),
-        format!("{holdpoint} --context {first} approve {id} --reason 'why'"),
-        format!("{holdpoint} --context {second} deny {id} --reason 'why not'"),
-    ]
 }
