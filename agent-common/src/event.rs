@@ -102,6 +102,9 @@ pub enum Cause {
     ArgumentsChanged = 10,
     /// A child could not get its label, so it was not born.
     NoLabel = 11,
+    /// The interpreter of a script is a script itself, or the script's path is
+    /// longer than [`crate::SCRIPT_PATH`]: its arguments could not be shown.
+    Script = 12,
 }
 
 impl TryFrom<u32> for Cause {
@@ -120,6 +123,7 @@ impl TryFrom<u32> for Cause {
             9 => Self::Unreadable,
             10 => Self::ArgumentsChanged,
             11 => Self::NoLabel,
+            12 => Self::Script,
             _ => {
                 return Err(UnknownValue {
                     what: "cause",
@@ -130,6 +134,6 @@ impl TryFrom<u32> for Cause {
     }
 }
 
-const _: () = assert!(size_of::<Event>() == 8 + 16 + 24 + 48);
+const _: () = assert!(size_of::<Event>() == 8 + 16 + 24 + 56);
 
 plain!(Event);

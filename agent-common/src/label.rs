@@ -19,12 +19,40 @@ pub struct Admitted {
     /// Boot time, nanoseconds, after which the slot no longer counts. A second
     /// line of defence: the end of the system call empties it.
     pub until_ns: u64,
+    /// Address of the `struct sock` of a connect, otherwise 0: an interrupted
+    /// connect may come back on its own socket and on no other.
+    pub socket: u64,
+}
+
+/// Bytes of a file the kernel looks at to tell what it is (`BINPRM_BUF_SIZE`).
+pub const SCRIPT_LINE: usize = 256;
+
+/// Longest path a script can be called by, with its NUL. A longer one is refused.
+pub const SCRIPT_PATH: usize = 512;
+
+/// What a script adds to the arguments of its interpreter. All zeros if the exec
+/// under way is of no script.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Script {
+    /// The beginning of the file, `#!` included.
+    pub line: [u8; SCRIPT_LINE],
+    /// The path it was called by, NUL-padded.
+    pub path: [u8; SCRIPT_PATH],
+}
+
+impl Script {
+    /// No script.
+    pub const NONE: Self = Self {
+        line: [0; SCRIPT_LINE],
+        path: [0; SCRIPT_PATH],
+    };
 }
 
 /// The session label of one task. Present on every thread of a tracked tree,
 /// inherited in `task_alloc` without what was admitted to the parent.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Label {
     /// Key into the sessions map, never 0.
     pub session: u64,
@@ -36,9 +64,44 @@ pub struct Label {
     pub admitted: [Admitted; 2],
     /// What the arguments of the exec under way must be; `present` 0 if any.
     pub arguments: ArgumentsMac,
+    /// The script whose exec is under way.
+    pub script: Script,
 }
 
-const _: () = assert!(size_of::<Admitted>() == 56);
-const _: () = assert!(size_of::<Label>() == 16 + 2 * 56 + size_of::<ArgumentsMac>());
+impl Label {
+    /// The label of a task of `session`.
+    pub const fn new(session: u64, flags: u32) -> Self {
+        const EMPTY: Admitted = Admitted {
+            operation: OperationKey {
+                kind: 0,
+                padding: 0,
+                subject: [0; 5],
+                script: 0,
+            },
+            until_ns: 0,
+            socket: 0,
+        };
+        Self {
+            session,
+            flags,
+            padding: 0,
+            admitted: [EMPTY; 2],
+            arguments: ArgumentsMac {
+                present: 0,
+                first_len: 0,
+                rest_len: 0,
+                padding: 0,
+                first: 0,
+                rest: 0,
+            },
+            script: Script::NONE,
+        }
+    }
+}
 
-plain!(Admitted, Label);
+const _: () = assert!(size_of::<Admitted>() == 72);
+const _: () = assert!(
+    size_of::<Label>() == 16 + 2 * 72 + size_of::<ArgumentsMac>() + SCRIPT_LINE + SCRIPT_PATH
+);
+
+plain!(Admitted, Script, Label);

@@ -19,12 +19,12 @@ mod pending;
 mod siphash;
 
 pub use event::{Cause, Event, EventKind, UnknownValue};
-pub use label::{Admitted, LABEL_CUT, LABEL_HELD, Label};
+pub use label::{Admitted, LABEL_CUT, LABEL_HELD, Label, SCRIPT_LINE, SCRIPT_PATH, Script};
 pub use offsets::Offsets;
 pub use operation::{FileId, OperationKey, OperationKind, Peer, TaskKey};
 pub use pending::{
-    Answer, ArgumentsMac, CachedVerdict, Control, PATH_CAPACITY, PENDING_COMPAT, Pending, Session,
-    SessionName, Ticket, VerdictKey,
+    Answer, ArgumentsMac, CachedVerdict, Control, PATH_CAPACITY, PENDING_COMPAT,
+    PENDING_INTERPRETER, Pending, Session, SessionName, Ticket, VerdictKey,
 };
 pub use siphash::SipHash;
 

@@ -18,6 +18,7 @@ pub struct Offsets {
     pub bprm_exec: u32,
     pub bprm_filename: u32,
     pub bprm_interp: u32,
+    pub bprm_buf: u32,
     pub file_path: u32,
     pub file_inode: u32,
     pub inode_number: u32,
@@ -31,6 +32,7 @@ pub struct Offsets {
     pub task_flags: u32,
     pub task_thread_info_status: u32,
     pub socket_sk: u32,
+    pub sock_family: u32,
     pub sock_type: u32,
     pub sock_protocol: u32,
     pub sock_net: u32,
@@ -43,6 +45,6 @@ pub struct Offsets {
     pub regs_r10: u32,
 }
 
-const _: () = assert!(size_of::<Offsets>() == 28 * 4);
+const _: () = assert!(size_of::<Offsets>() == 30 * 4);
 
 plain!(Offsets);

@@ -15,7 +15,9 @@ pub struct TaskKey {
 }
 
 /// A file independent of its names. Read afresh at every judgement, so a file
-/// that was replaced or written while its exec was held is another file.
+/// that was replaced while its exec was held is another file; so is one that was
+/// written, unless the writing left the change time alone (a shared mapping on
+/// tmpfs or below overlayfs, or within one tick of the clock).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct FileId {
@@ -93,25 +95,29 @@ pub struct OperationKey {
     pub padding: u32,
     /// The bytes of a [`FileId`] or a [`Peer`].
     pub subject: [u64; 5],
+    /// For the interpreter of a script: keyed hash of the script's first line and
+    /// of the path it was called by, which become its arguments. Otherwise 0.
+    pub script: u64,
 }
 
 const _: () = assert!(size_of::<TaskKey>() == 16);
 const _: () = assert!(size_of::<FileId>() == 40);
 const _: () = assert!(size_of::<Peer>() == 40);
-const _: () = assert!(size_of::<OperationKey>() == 48);
+const _: () = assert!(size_of::<OperationKey>() == 56);
 
 plain!(TaskKey, FileId, Peer, OperationKey);
 
 impl OperationKey {
-    /// The execution of `file`.
+    /// The execution of `file`; `script` is 0 unless it is an interpreter.
     #[inline(always)]
     #[expect(unsafe_code, reason = "two plain types of the same size")]
-    pub fn exec(file: FileId) -> Self {
+    pub fn exec(file: FileId, script: u64) -> Self {
         Self {
             kind: OperationKind::Exec as u32,
             padding: 0,
             // SAFETY: both are 40 bytes of integers without padding.
             subject: unsafe { core::mem::transmute::<FileId, [u64; 5]>(file) },
+            script,
         }
     }
 
@@ -124,6 +130,7 @@ impl OperationKey {
             padding: 0,
             // SAFETY: both are 40 bytes of integers without padding.
             subject: unsafe { core::mem::transmute::<Peer, [u64; 5]>(peer) },
+            script: 0,
         }
     }
 
@@ -147,6 +154,7 @@ impl OperationKey {
     #[inline(always)]
     pub fn same(&self, other: &Self) -> bool {
         self.kind == other.kind
+            && self.script == other.script
             && self.subject[0] == other.subject[0]
             && self.subject[1] == other.subject[1]
             && self.subject[2] == other.subject[2]
@@ -170,7 +178,7 @@ mod tests {
             device: 5,
             padding: 0,
         };
-        let key = OperationKey::exec(file);
+        let key = OperationKey::exec(file, 0);
         assert_eq!(key.file(), Some(file));
         assert_eq!(key.peer(), None);
         let peer = Peer {
@@ -184,7 +192,8 @@ mod tests {
 
     #[test]
     fn every_word_of_the_subject_counts() {
-        let base = OperationKey::exec(FileId::default());
+        let base = OperationKey::exec(FileId::default(), 0);
+        assert!(!base.same(&OperationKey::exec(FileId::default(), 1)));
         for word in 0..5 {
             let mut other = base;
             other.subject[word] = 1;

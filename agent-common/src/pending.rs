@@ -1,7 +1,7 @@
 //! The gate's maps: operations that wait, the tickets that answer them, verdicts
 //! the kernel may give alone, sessions, and shared settings.
 
-use crate::{OperationKey, TaskKey, event::UnknownValue, plain};
+use crate::{OperationKey, TaskKey, event::UnknownValue, label::Script, plain};
 
 /// Longest path of an executable that can be held, with its NUL. A longer one is
 /// refused: a reviewer must see all of it.
@@ -9,6 +9,9 @@ pub const PATH_CAPACITY: usize = 1024;
 
 /// [`Pending::flags`]: the system call came through the 32-bit entry.
 pub const PENDING_COMPAT: u32 = 1;
+
+/// [`Pending::flags`]: the file is the interpreter of another one.
+pub const PENDING_INTERPRETER: u32 = 2;
 
 /// A held operation. Written by the hook, read by the daemon; it is the truth
 /// about what waits, events only hint at it.
@@ -39,6 +42,8 @@ pub struct Pending {
     pub path_len: u32,
     /// Path of the executable as its mount namespace names it.
     pub path: [u8; PATH_CAPACITY],
+    /// For the interpreter of a script.
+    pub script: Script,
 }
 
 /// What a ticket says.
@@ -164,10 +169,11 @@ pub struct Control {
     pub key: [u64; 2],
 }
 
-const _: () = assert!(size_of::<Pending>() == 48 + 5 * 8 + 4 * 4 + PATH_CAPACITY);
+const _: () =
+    assert!(size_of::<Pending>() == 56 + 5 * 8 + 4 * 4 + PATH_CAPACITY + size_of::<Script>());
 const _: () = assert!(size_of::<ArgumentsMac>() == 32);
-const _: () = assert!(size_of::<Ticket>() == 48 + 16 + 8 + 32);
-const _: () = assert!(size_of::<VerdictKey>() == 64);
+const _: () = assert!(size_of::<Ticket>() == 56 + 16 + 8 + 32);
+const _: () = assert!(size_of::<VerdictKey>() == 72);
 const _: () = assert!(size_of::<Session>() == 64 + 64 + 16 + 8);
 const _: () = assert!(size_of::<Control>() == 24);
 
@@ -189,6 +195,7 @@ impl Pending {
             kind: 0,
             padding: 0,
             subject: [0; 5],
+            script: 0,
         },
         session: 0,
         argv: 0,
@@ -199,6 +206,7 @@ impl Pending {
         flags: 0,
         path_len: 0,
         path: [0; PATH_CAPACITY],
+        script: Script::NONE,
     };
 
     /// The path without padding. Empty for a connect.

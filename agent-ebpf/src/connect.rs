@@ -6,7 +6,7 @@ use aya_log_ebpf::debug;
 use holdpoint_agent_common::{Cause, OperationKey, Peer};
 
 use crate::{
-    judge::{Caller, judge},
+    judge::{Attempt, Caller, judge},
     kernel::{offset, read},
 };
 
@@ -38,9 +38,14 @@ pub(crate) fn gate_connect(ctx: LsmContext) -> i32 {
     let address: *const u8 = ctx.arg(1);
     let len: i32 = ctx.arg(2);
     match peer(socket, address, len) {
-        Ok(Some(peer)) => {
-            let operation = OperationKey::connect(peer);
-            let verdict = judge(&mut caller, &operation, core::ptr::null_mut());
+        Ok(Some((peer, sk))) => {
+            let attempt = Attempt {
+                operation: OperationKey::connect(peer),
+                path: core::ptr::null_mut(),
+                socket: sk,
+                interpreter: false,
+            };
+            let verdict = judge(&mut caller, &attempt);
             if verdict != 0 {
                 debug!(&ctx, "connect by thread {}: {}", caller.key.tid, verdict);
             }
@@ -51,9 +56,10 @@ pub(crate) fn gate_connect(ctx: LsmContext) -> i32 {
     }
 }
 
-/// The canonical destination, none for what is not judged.
+/// The canonical destination and the address of the `struct sock`, none for what
+/// is not judged.
 #[inline(always)]
-fn peer(socket: *const u8, address: *const u8, len: i32) -> Result<Option<Peer>, Cause> {
+fn peer(socket: *const u8, address: *const u8, len: i32) -> Result<Option<(Peer, u64)>, Cause> {
     let unreadable = |_: i32| Cause::Unreadable;
     if len < 2 {
         return Err(Cause::Address);
@@ -83,11 +89,16 @@ fn peer(socket: *const u8, address: *const u8, len: i32) -> Result<Option<Peer>,
     }
     peer.port = u16::from_be(read(address, 2).map_err(unreadable)?);
     let sk: *const u8 = read(socket, offset!(socket_sk)).map_err(unreadable)?;
+    // SMC and others take internet addresses too, and are not what they seem.
+    let sk_family: u16 = read(sk, offset!(sock_family)).map_err(unreadable)?;
+    if sk_family != AF_INET && sk_family != AF_INET6 {
+        return Err(Cause::Address);
+    }
     peer.protocol = read(sk, offset!(sock_protocol)).map_err(unreadable)?;
     peer.socket_type = read(sk, offset!(sock_type)).map_err(unreadable)?;
     let net: *const u8 = read(sk, offset!(sock_net)).map_err(unreadable)?;
     peer.netns = read(net, offset!(net_inum)).map_err(unreadable)?;
-    Ok(Some(peer))
+    Ok(Some((peer, sk as u64)))
 }
 
 /// Stores an IPv4 address given in network order; 0.0.0.0 reaches this host.

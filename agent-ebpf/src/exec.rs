@@ -1,12 +1,24 @@
 //! exec: judged before the point of no return, its arguments compared after it.
+//!
+//! For a script the kernel calls twice: for the script's own file, then for the
+//! interpreter that its first line names. The words of that line and the path the
+//! script was called by become the interpreter's arguments, so they are part of
+//! the second operation.
 
-use aya_ebpf::{macros::lsm, programs::LsmContext};
+use aya_ebpf::{
+    helpers::{bpf_probe_read_kernel_buf, bpf_probe_read_kernel_str_bytes},
+    macros::lsm,
+    programs::LsmContext,
+};
 use aya_log_ebpf::debug;
-use holdpoint_agent_common::{Cause, OperationKey};
+use holdpoint_agent_common::{
+    Cause, Label, OperationKey, SCRIPT_LINE, SCRIPT_PATH, Script, SipHash,
+};
 
 use crate::{
-    judge::{Caller, judge},
-    kernel::{file_id, offset},
+    judge::{Attempt, Caller, judge},
+    kernel::{file_id, offset, read},
+    maps::CONTROL,
 };
 
 /// Judges the file that is about to be executed. Called once for a script and
@@ -31,9 +43,68 @@ pub(crate) fn gate_exec(ctx: LsmContext) -> i32 {
     };
     // SAFETY: the address of the path inside the file; not read here.
     let path = unsafe { file.add(offset!(file_path)) };
-    let verdict = judge(&mut caller, &OperationKey::exec(id), path);
+    let (interpreter, script) = match script(caller.label, bprm) {
+        Ok(script) => script,
+        Err(cause) => return caller.refuse(&OperationKey::exec(id, 0), cause, 0),
+    };
+    let attempt = Attempt {
+        operation: OperationKey::exec(id, script),
+        path,
+        socket: 0,
+        interpreter,
+    };
+    let verdict = judge(&mut caller, &attempt);
     if verdict != 0 {
         debug!(&ctx, "exec by thread {}: {}", caller.key.tid, verdict);
     }
     verdict
+}
+
+/// Whether the file is the interpreter of another one, and the hash of what that
+/// one adds to its arguments. Keeps the words of a script for the second call.
+#[inline(always)]
+fn script(label: &mut Label, bprm: *const u8) -> Result<(bool, u64), Cause> {
+    let unreadable = |_: i32| Cause::Unreadable;
+    let filename: *const u8 = read(bprm, offset!(bprm_filename)).map_err(unreadable)?;
+    let interpreter: *const u8 = read(bprm, offset!(bprm_interp)).map_err(unreadable)?;
+    let buffer = bprm.wrapping_add(offset!(bprm_buf));
+    let begins: [u8; 2] = read(buffer, 0).map_err(unreadable)?;
+    let is_script = begins == *b"#!";
+    if filename != interpreter {
+        // A chain of scripts has arguments nobody could follow.
+        if is_script {
+            return Err(Cause::Script);
+        }
+        let key = CONTROL.get(0).ok_or(Cause::Unreadable)?.key;
+        return Ok((true, hash(key, &label.script)));
+    }
+    label.script = Script::NONE;
+    if is_script {
+        // SAFETY: both sides have SCRIPT_LINE bytes.
+        unsafe { bpf_probe_read_kernel_buf(buffer, &mut label.script.line) }.map_err(unreadable)?;
+        // SAFETY: the helper stops at the end of the string or of the buffer.
+        let path = unsafe { bpf_probe_read_kernel_str_bytes(filename, &mut label.script.path) }
+            .map_err(unreadable)?;
+        if path.len() >= SCRIPT_PATH - 1 {
+            return Err(Cause::Script);
+        }
+    }
+    Ok((false, 0))
+}
+
+/// Keyed hash of the words of a script. Never 0, which means none.
+#[inline(always)]
+fn hash(key: [u64; 2], script: &Script) -> u64 {
+    let mut hash = SipHash::new(key);
+    let line = script.line.as_ptr();
+    let path = script.path.as_ptr();
+    for index in 0..SCRIPT_LINE / 8 {
+        // SAFETY: within the array; the label is aligned to 8 bytes.
+        hash.word(unsafe { line.add(index * 8).cast::<u64>().read_unaligned() });
+    }
+    for index in 0..SCRIPT_PATH / 8 {
+        // SAFETY: as above.
+        hash.word(unsafe { path.add(index * 8).cast::<u64>().read_unaligned() });
+    }
+    hash.finish((SCRIPT_LINE + SCRIPT_PATH) as u64) | 1
 }

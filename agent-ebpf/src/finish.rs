@@ -10,7 +10,7 @@ use aya_ebpf::{
 use holdpoint_agent_common::{EventKind, LABEL_HELD, OperationKey};
 
 use crate::{
-    judge::RESTART,
+    judge::{RESTART, clear},
     kernel::{now_ns, task_key},
     maps::{LABELS, PENDING, TICKETS, emit},
 };
@@ -23,30 +23,30 @@ const INTERRUPTED: [i64; 3] = [-512, -514, -516];
 const RESTART_NS: u64 = 10_000_000_000;
 
 macro_rules! ends {
-    ($($program:ident => $function:literal),+ $(,)?) => {
+    ($($program:ident => $function:literal, exec: $exec:literal);+ $(;)?) => {
         $(
             #[doc = concat!("End of `", $function, "`.")]
             #[fexit(function = $function)]
             pub(crate) fn $program(ctx: FExitContext) -> i32 {
                 // The entry points take the registers; their result comes second.
-                finish(ctx.arg::<i64>(1))
+                finish(ctx.arg::<i64>(1), $exec)
             }
         )+
     };
 }
 
 ends! {
-    end_execve => "__x64_sys_execve",
-    end_execveat => "__x64_sys_execveat",
-    end_connect => "__x64_sys_connect",
-    end_compat_execve => "__ia32_compat_sys_execve",
-    end_compat_execveat => "__ia32_compat_sys_execveat",
-    end_compat_connect => "__ia32_sys_connect",
-    end_compat_socketcall => "__ia32_compat_sys_socketcall",
+    end_execve => "__x64_sys_execve", exec: true;
+    end_execveat => "__x64_sys_execveat", exec: true;
+    end_connect => "__x64_sys_connect", exec: false;
+    end_compat_execve => "__ia32_compat_sys_execve", exec: true;
+    end_compat_execveat => "__ia32_compat_sys_execveat", exec: true;
+    end_compat_connect => "__ia32_sys_connect", exec: false;
+    end_compat_socketcall => "__ia32_compat_sys_socketcall", exec: false;
 }
 
 #[inline(always)]
-fn finish(result: i64) -> i32 {
+fn finish(result: i64, exec: bool) -> i32 {
     // SAFETY: no arguments.
     let task = unsafe { bpf_get_current_task_btf() };
     // SAFETY: `task` is the current task.
@@ -56,22 +56,18 @@ fn finish(result: i64) -> i32 {
     }
     // SAFETY: not null; only the task itself uses its label.
     let label = unsafe { &mut *label };
-    let interrupted =
-        result == INTERRUPTED[0] || result == INTERRUPTED[1] || result == INTERRUPTED[2];
     let now = now_ns();
-    let [first, second] = &mut label.admitted;
-    for slot in [first, second] {
-        if interrupted {
-            slot.until_ns = slot.until_ns.min(now + RESTART_NS);
-        } else {
-            slot.operation.kind = 0;
-            slot.until_ns = 0;
-        }
+    if result == INTERRUPTED[0] || result == INTERRUPTED[1] || result == INTERRUPTED[2] {
+        let [first, second] = &mut label.admitted;
+        first.until_ns = now + RESTART_NS;
+        second.until_ns = now + RESTART_NS;
+    } else {
+        clear(label);
     }
-    if !interrupted {
-        label.arguments.present = 0;
-    }
-    if label.flags & LABEL_HELD == 0 {
+    // A thread that executes takes the name of its group's first thread, and with
+    // it whatever that one was held with.
+    let renamed = exec && result == 0;
+    if label.flags & LABEL_HELD == 0 && !renamed {
         return 0;
     }
     label.flags &= !LABEL_HELD;

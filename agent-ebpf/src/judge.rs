@@ -18,7 +18,7 @@ use aya_ebpf::{
 };
 use holdpoint_agent_common::{
     Answer, Cause, EventKind, LABEL_CUT, LABEL_HELD, Label, OperationKey, OperationKind,
-    PATH_CAPACITY, PENDING_COMPAT, Pending, TaskKey, VerdictKey,
+    PATH_CAPACITY, PENDING_COMPAT, PENDING_INTERPRETER, Pending, TaskKey, VerdictKey,
 };
 
 use crate::{
@@ -95,33 +95,62 @@ impl<'a> Caller<'a> {
     }
 }
 
+/// One operation, as a hook sees it.
+pub(crate) struct Attempt {
+    pub(crate) operation: OperationKey,
+    /// The executable's `struct path` for an exec, else null.
+    pub(crate) path: *mut u8,
+    /// See [`holdpoint_agent_common::Admitted::socket`].
+    pub(crate) socket: u64,
+    /// The file is the interpreter of another one.
+    pub(crate) interpreter: bool,
+}
+
 /// Judges one operation of a tracked task: 0, [`REFUSED`] or [`RESTART`].
-/// `path` is the executable's `struct path` for an exec, else null.
 #[inline(always)]
-pub(crate) fn judge(caller: &mut Caller<'_>, operation: &OperationKey, path: *mut u8) -> i32 {
+pub(crate) fn judge(caller: &mut Caller<'_>, attempt: &Attempt) -> i32 {
     let now = now_ns();
+    let operation = &attempt.operation;
     if caller.label.flags & LABEL_CUT != 0 {
         return caller.refuse(operation, Cause::Cut, 0);
     }
-    if admitted(caller.label, operation, now) {
+    if admitted(caller.label, attempt, now) {
         return 0;
     }
-    if let Some(result) = answered(caller, operation, now) {
+    if operation.kind == OperationKind::Exec as u32 && !attempt.interpreter {
+        // Another exec than the one the slots are left of, if any is: one that a
+        // signal handler jumped out of must not lend them to this one.
+        clear(caller.label);
+    }
+    if let Some(result) = answered(caller, attempt, now) {
         return result;
     }
     match cached(caller, operation) {
         Some(Answer::Release) => 0,
         Some(Answer::Refuse | Answer::Kill) => caller.refuse(operation, Cause::Cached, 0),
-        None => hold(caller, operation, path, now),
+        None => hold(caller, attempt, now),
     }
 }
 
+/// Forgets what the task's current call was allowed.
 #[inline(always)]
-fn admitted(label: &mut Label, operation: &OperationKey, now: u64) -> bool {
+pub(crate) fn clear(label: &mut Label) {
     let [first, second] = &mut label.admitted;
     for slot in [first, second] {
-        if slot.operation.same(operation) && now < slot.until_ns {
-            slot.until_ns = now + ADMITTED_NS;
+        slot.operation.kind = 0;
+        slot.until_ns = 0;
+    }
+    label.arguments.present = 0;
+}
+
+#[inline(always)]
+fn admitted(label: &mut Label, attempt: &Attempt, now: u64) -> bool {
+    let [first, second] = &mut label.admitted;
+    for slot in [first, second] {
+        if slot.operation.same(&attempt.operation)
+            && slot.socket == attempt.socket
+            && now < slot.until_ns
+        {
             return true;
         }
     }
@@ -130,7 +159,8 @@ fn admitted(label: &mut Label, operation: &OperationKey, now: u64) -> bool {
 
 /// The ticket's answer, if there is one for this hold of this operation.
 #[inline(always)]
-fn answered(caller: &mut Caller<'_>, operation: &OperationKey, now: u64) -> Option<i32> {
+fn answered(caller: &mut Caller<'_>, attempt: &Attempt, now: u64) -> Option<i32> {
+    let operation = &attempt.operation;
     // SAFETY: a ticket is written whole by the daemon and read by its task alone.
     let ticket = unsafe { TICKETS.get(caller.key) }?;
     let held_ns = ticket.held_ns;
@@ -147,6 +177,17 @@ fn answered(caller: &mut Caller<'_>, operation: &OperationKey, now: u64) -> Opti
     let _ = PENDING.remove(caller.key);
     caller.label.flags &= !LABEL_HELD;
     if answer == Answer::Release as u32 {
+        // A script and its interpreter are answered one after the other and have
+        // the same arguments. An answer that depends on none leaves the other's.
+        if arguments.present == 1 {
+            let expected = &mut caller.label.arguments;
+            if expected.present == 1
+                && (expected.rest != arguments.rest || expected.rest_len != arguments.rest_len)
+            {
+                return Some(caller.refuse(operation, Cause::ArgumentsChanged, held_ns));
+            }
+            *expected = arguments;
+        }
         let [first, second] = &mut caller.label.admitted;
         let slot = if first.operation.kind == 0 {
             first
@@ -155,9 +196,7 @@ fn answered(caller: &mut Caller<'_>, operation: &OperationKey, now: u64) -> Opti
         };
         slot.operation = *operation;
         slot.until_ns = now + ADMITTED_NS;
-        if operation.kind == OperationKind::Exec as u32 {
-            caller.label.arguments = arguments;
-        }
+        slot.socket = attempt.socket;
         emit(
             EventKind::Released,
             None,
@@ -196,7 +235,8 @@ fn cached(caller: &Caller<'_>, operation: &OperationKey) -> Option<Answer> {
 /// Stops the task before the operation. The operation is written down before the
 /// task is stopped, so whatever is stopped can be found.
 #[inline(always)]
-fn hold(caller: &mut Caller<'_>, operation: &OperationKey, path: *mut u8, now: u64) -> i32 {
+fn hold(caller: &mut Caller<'_>, attempt: &Attempt, now: u64) -> i32 {
+    let operation = &attempt.operation;
     let call = match Call::of(caller.task, operation.kind) {
         Ok(call) => call,
         Err(cause) => return caller.refuse(operation, cause, 0),
@@ -214,7 +254,7 @@ fn hold(caller: &mut Caller<'_>, operation: &OperationKey, path: *mut u8, now: u
         }
         same
     });
-    if !same && let Err(cause) = record(caller, operation, path, &call, now) {
+    if !same && let Err(cause) = record(caller, attempt, &call, now) {
         let _ = PENDING.remove(caller.key);
         return caller.refuse(operation, cause, 0);
     }
@@ -248,13 +288,7 @@ fn hold(caller: &mut Caller<'_>, operation: &OperationKey, path: *mut u8, now: u
 
 /// Writes the operation into the pending map.
 #[inline(always)]
-fn record(
-    caller: &Caller<'_>,
-    operation: &OperationKey,
-    path: *mut u8,
-    call: &Call,
-    now: u64,
-) -> Result<(), Cause> {
+fn record(caller: &Caller<'_>, attempt: &Attempt, call: &Call, now: u64) -> Result<(), Cause> {
     static EMPTY: Pending = Pending::EMPTY;
     // Borrowed: a copy would not fit on the stack.
     let empty: &Pending = &EMPTY;
@@ -266,20 +300,24 @@ fn record(
     // SAFETY: only this thread's own hook changes its record; the daemon waits
     // for `held_ns`, which is written last.
     let pending = unsafe { &mut *pending };
-    pending.operation = *operation;
+    pending.operation = attempt.operation;
     pending.session = caller.label.session;
     pending.argv = call.argv;
     pending.envp = call.envp;
     pending.flags = call.flags;
+    if attempt.interpreter {
+        pending.flags |= PENDING_INTERPRETER;
+        pending.script = caller.label.script;
+    }
     let uid_gid = bpf_get_current_uid_gid();
     pending.uid = uid_gid as u32;
     pending.gid = (uid_gid >> 32) as u32;
-    if !path.is_null() {
-        // SAFETY: `path` is a `struct path` the verifier knows; the buffer is
+    if !attempt.path.is_null() {
+        // SAFETY: it is a `struct path` the verifier knows; the buffer is
         // as long as said.
         let len = unsafe {
             bpf_d_path(
-                path.cast(),
+                attempt.path.cast(),
                 pending.path.as_mut_ptr().cast(),
                 PATH_CAPACITY as u32,
             )
@@ -327,10 +365,18 @@ impl Call {
             (false, false, 42) | (true, false, 362 | 102) => (0, 0),
             _ => return Err(Cause::NotRestartable),
         };
+        if !compat {
+            return Ok(Self {
+                argv,
+                envp,
+                flags: 0,
+            });
+        }
+        // Such a call takes the lower half of each register.
         Ok(Self {
-            argv,
-            envp,
-            flags: if compat { PENDING_COMPAT } else { 0 },
+            argv: argv & u64::from(u32::MAX),
+            envp: envp & u64::from(u32::MAX),
+            flags: PENDING_COMPAT,
         })
     }
 }

@@ -299,7 +299,10 @@ impl Holds {
 
     /// The operation ended without using an answer.
     pub fn abandoned(&mut self, id: HoldId, reason: &str) -> Vec<Effect> {
-        self.ended(id, v1::Outcome::Gone, reason)
+        let mut effects = self.ended(id, v1::Outcome::Gone, reason);
+        // Whatever of it is left in the kernel would serve nobody.
+        effects.push(Effect::Forget(id));
+        effects
     }
 
     /// Compares with what the kernel has: `waiting` is everything that waits now.
@@ -350,17 +353,17 @@ impl Holds {
             if hold.went_on < GIVEN_UP {
                 return Vec::new();
             }
-            return self.ended(id, v1::Outcome::Unspecified, "the gate's event was lost");
+            let mut effects = self.ended(id, v1::Outcome::Unspecified, "the gate's event was lost");
+            effects.push(Effect::Forget(id));
+            return effects;
         }
         if state(id) == TaskState::Gone {
-            let mut effects = self.abandoned(id, "the process is gone");
-            effects.push(Effect::Forget(id));
-            return effects;
+            return self.abandoned(id, "the process is gone");
         }
-        if hold.went_on >= GIVEN_UP {
-            let mut effects = self.abandoned(id, "the process gave the operation up");
-            effects.push(Effect::Forget(id));
-            return effects;
+        // An answered one may just not have been scheduled yet.
+        let answered = matches!(hold.phase, Phase::Answered { .. });
+        if hold.went_on >= GIVEN_UP && !answered {
+            return self.abandoned(id, "the process gave the operation up");
         }
         match &mut hold.phase {
             Phase::Reading { since_ns } if now_ns.saturating_sub(*since_ns) >= READ_NS => {

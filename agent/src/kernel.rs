@@ -97,9 +97,26 @@ pub enum Attempted {
         path: Vec<u8>,
         /// Where its arguments are in the task's memory.
         memory: ExecMemory,
+        /// What it is the interpreter of, if of anything.
+        interprets: Option<Interpreted>,
     },
     /// A connection.
     Connect(Destination),
+}
+
+/// The file that named an interpreter.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Interpreted {
+    /// A script.
+    Script {
+        /// Its first line without `#!` and line end.
+        line: Vec<u8>,
+        /// The path it was called by.
+        path: Vec<u8>,
+    },
+    /// Something that was registered with binfmt_misc: what the interpreter's
+    /// arguments will be cannot be told.
+    Other,
 }
 
 /// Addresses in the memory of a task that is stopped in execve.
@@ -261,6 +278,12 @@ pub enum DescribeError {
         /// The limit.
         limit: usize,
     },
+    /// The calling program cannot be told, so no rule about it could be applied.
+    #[error("cannot tell which program calls")]
+    Caller,
+    /// See [`Interpreted::Other`].
+    #[error("cannot tell the arguments of an interpreter that binfmt_misc calls")]
+    Interpreter,
     /// Its memory could not be read.
     #[error("cannot read the arguments at {address:#x}: {source}")]
     Memory {
@@ -378,6 +401,8 @@ impl Held {
                     envp: pending.envp,
                     compat: pending.flags & raw::PENDING_COMPAT != 0,
                 },
+                interprets: (pending.flags & raw::PENDING_INTERPRETER != 0)
+                    .then(|| Interpreted::from_raw(&pending.script)),
             },
             raw::OperationKind::Connect => {
                 Attempted::Connect(Destination::from_raw(&pending.operation.peer()?))
@@ -392,6 +417,46 @@ impl Held {
             gid: pending.gid,
             evaluations: pending.evaluations,
         })
+    }
+}
+
+impl Interpreted {
+    /// Reads the line as the kernel does (`load_script`, 6.1): up to the line's
+    /// end or the end of what it looked at, blanks at both ends left out.
+    fn from_raw(script: &raw::Script) -> Self {
+        let upto = |bytes: &[u8], end: &[u8]| -> Vec<u8> {
+            bytes
+                .split(|byte| end.contains(byte))
+                .next()
+                .unwrap_or_default()
+                .to_vec()
+        };
+        match script.line.strip_prefix(b"#!") {
+            Some(line) => Self::Script {
+                line: upto(line, b"\n\0").trim_ascii().to_vec(),
+                path: upto(&script.path, b"\0"),
+            },
+            None => Self::Other,
+        }
+    }
+
+    /// What the kernel puts before `argv[1..]` in the place of `argv[0]`: the
+    /// interpreter as the line names it, the rest of the line as one argument,
+    /// and the script's path. `None` if it cannot be told.
+    pub fn arguments(&self) -> Option<Vec<Vec<u8>>> {
+        let Self::Script { line, path } = self else {
+            return None;
+        };
+        let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+        let name_end = line.iter().position(blank).unwrap_or(line.len());
+        let (name, rest) = line.split_at(name_end);
+        let mut words = vec![name.to_vec()];
+        let rest = rest.trim_ascii();
+        if !rest.is_empty() {
+            words.push(rest.to_vec());
+        }
+        words.push(path.clone());
+        Some(words)
     }
 }
 
@@ -430,5 +495,42 @@ impl GateEvent {
                 },
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(line: &[u8], path: &[u8]) -> raw::Script {
+        let mut script = raw::Script::NONE;
+        script.line[..line.len()].copy_from_slice(line);
+        script.path[..path.len()].copy_from_slice(path);
+        script
+    }
+
+    #[test]
+    fn an_interpreter_gets_the_words_of_the_line_and_the_scripts_path() {
+        let cases: [(&[u8], &[&[u8]]); 4] = [
+            (b"#!/bin/sh\necho", &[b"/bin/sh", b"./x"]),
+            (
+                b"#! /usr/bin/env -S  a b \t\n",
+                &[b"/usr/bin/env", b"-S  a b", b"./x"],
+            ),
+            (
+                b"#!/usr/bin/echo INJECTED\nreal",
+                &[b"/usr/bin/echo", b"INJECTED", b"./x"],
+            ),
+            (b"#!/bin/sh", &[b"/bin/sh", b"./x"]),
+        ];
+        for (line, expected) in cases {
+            let interpreted = Interpreted::from_raw(&script(line, b"./x"));
+            assert_eq!(interpreted.arguments().unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn the_arguments_of_another_interpreter_cannot_be_told() {
+        assert_eq!(Interpreted::from_raw(&raw::Script::NONE).arguments(), None);
     }
 }

@@ -47,15 +47,32 @@ pub(crate) fn describe(
 ) -> Result<Facts, DescribeError> {
     let task = held.id.task();
     let caller = procfs::process(task.tgid, task.tid).ok_or(DescribeError::Gone)?;
+    if caller.executable.is_empty() {
+        return Err(DescribeError::Caller);
+    }
     let exec = match &held.attempted {
         Attempted::Connect(_) => None,
-        Attempted::Exec { file, path, memory } => {
+        Attempted::Exec {
+            file,
+            path,
+            memory,
+            interprets,
+        } => {
             let strings = memory::read_exec(task, *memory)?;
+            let mac = mac(&strings, boot_secret);
+            let argv = match interprets {
+                None => strings.argv,
+                Some(interpreted) => {
+                    let mut argv = interpreted.arguments().ok_or(DescribeError::Interpreter)?;
+                    argv.extend(strings.argv.into_iter().skip(1));
+                    argv
+                }
+            };
             let (path_is_hosts, single_link) = host_file(Path::new(bytes_as_path(path)), file);
             Some(ExecFacts {
-                arguments: mac(&strings, boot_secret),
+                arguments: mac,
                 environment_sha256: environment_digest(&strings.environment),
-                argv: strings.argv,
+                argv,
                 path_is_hosts,
                 single_link,
             })
@@ -97,6 +114,7 @@ fn host_file(path: &Path, file: &FileId) -> (bool, bool) {
     let overlay =
         rustix::fs::statfs(path).is_ok_and(|filesystem| filesystem.f_type == OVERLAYFS_MAGIC);
     let same = (found.ino() == file.inode || overlay)
+        && procfs::device_of(path) == Some(file.device)
         && found.size() == file.size
         && found.ctime() == file.ctime_sec
         && u32::try_from(found.ctime_nsec()) == Ok(file.ctime_nsec);
@@ -172,6 +190,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let found = fs::metadata(file.path()).unwrap();
         let id = FileId {
+            device: procfs::device_of(file.path()).unwrap(),
             inode: found.ino(),
             size: found.size(),
             ctime_sec: found.ctime(),
@@ -179,7 +198,14 @@ mod tests {
             ..FileId::default()
         };
         assert_eq!(host_file(file.path(), &id), (true, true));
-        let other = FileId { size: 1, ..id };
-        assert_eq!(host_file(file.path(), &other), (false, false));
+        for other in [
+            FileId { size: 1, ..id },
+            FileId {
+                device: id.device ^ 1,
+                ..id
+            },
+        ] {
+            assert_eq!(host_file(file.path(), &other), (false, false));
+        }
     }
 }

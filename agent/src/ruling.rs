@@ -253,6 +253,7 @@ mod tests {
                 file: crate::kernel::FileId::default(),
                 path,
                 memory: crate::kernel::ExecMemory::default(),
+                interprets: None,
             },
             operation: holdpoint_agent_common::OperationKey::default(),
             uid: 1000,

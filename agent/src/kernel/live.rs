@@ -111,6 +111,11 @@ impl Gate for LiveGate {
         let task = held.id.task();
         self.maps
             .write_ticket(task, &self.ticket(held, answer, lifetime))?;
+        let waits = self.maps.pending(task)?;
+        if waits.is_none_or(|pending| pending.held_ns != held.id.held_ns) {
+            // It gave up meanwhile: nobody would use the ticket or throw it away.
+            return self.maps.remove_ticket(task);
+        }
         match process::resume_task(task) {
             Ok(()) => self.resume_mirrors(task),
             // Gone: the sweep finds out and withdraws.
@@ -134,7 +139,21 @@ impl Gate for LiveGate {
         {
             self.maps.remove_pending(task)?;
         }
-        self.maps.remove_ticket(task)
+        self.maps.remove_ticket(task)?;
+        // Should the task have stopped anew between the two calls, its record is
+        // gone too. Let it try again; the worst is one more judgement.
+        if process::is_stopped(task.tgid) && !self.maps.process_waits(task.tgid)? {
+            match process::resume_task(task) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(GateError::System {
+                        action: format!("resume process {}", task.tgid),
+                        source,
+                    });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn remember(&self, held: &Held, settled: Settled) -> Result<(), GateError> {

@@ -238,8 +238,9 @@ fn played(attempt: &Attempt) -> (Attempted, OperationKey, Option<ExecFacts>) {
                 file,
                 path,
                 memory: ExecMemory::default(),
+                interprets: None,
             };
-            (attempted, OperationKey::exec(file), Some(facts))
+            (attempted, OperationKey::exec(file, 0), Some(facts))
         }
         Attempt::Connect {
             address,

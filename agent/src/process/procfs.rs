@@ -67,7 +67,8 @@ fn stat_of(task: TaskKey) -> Option<Stat> {
 pub(crate) fn state(task: TaskKey) -> TaskState {
     match stat_of(task).map(|stat| stat.state) {
         None | Some(b'Z' | b'X' | b'x') => TaskState::Gone,
-        Some(b'T') => TaskState::Stopped,
+        // `t`: stopped under a tracer, which a seizing one sees the stop as.
+        Some(b'T' | b't') => TaskState::Stopped,
         Some(_) => TaskState::Running,
     }
 }
@@ -127,7 +128,9 @@ pub(crate) fn all_pids() -> Vec<u32> {
 
 /// What there is to say about a thread's process. `None` if it is gone.
 pub(crate) fn process(pid: u32, tid: u32) -> Option<ProcessFacts> {
-    let base = format!("/proc/{pid}");
+    // The thread's own folder: that of a process whose first thread has exited
+    // has neither program nor arguments.
+    let base = format!("/proc/{pid}/task/{tid}");
     let stat = task_stat(pid, tid)?;
     let status = fs::read_to_string(format!("{base}/status")).ok()?;
     let id = |name: &str| -> Option<u32> {
@@ -152,7 +155,40 @@ pub(crate) fn process(pid: u32, tid: u32) -> Option<ProcessFacts> {
         ),
         executable,
         cwd: link("cwd"),
-        argv: command_line(&fs::read(format!("{base}/cmdline")).unwrap_or_default()),
+        argv: command_line(&start_of(Path::new(&format!("{base}/cmdline")))),
+    })
+}
+
+/// Bytes of a process's command line that are worth showing. What decides (the
+/// arguments of a held exec) is read whole, elsewhere.
+const COMMAND_LINE: u64 = 4096;
+
+/// The beginning of a file, empty if it cannot be read; a longer one ends in a
+/// mark.
+fn start_of(path: &Path) -> Vec<u8> {
+    use std::io::Read as _;
+    let mut text = Vec::new();
+    let read =
+        fs::File::open(path).and_then(|file| file.take(COMMAND_LINE + 1).read_to_end(&mut text));
+    if read.is_ok() && text.len() as u64 > COMMAND_LINE {
+        text.truncate(COMMAND_LINE as usize);
+        text.extend_from_slice(b"\0(more)");
+    }
+    text
+}
+
+/// Kernel device number of the filesystem that `path` is on, as its superblock
+/// has it: overlayfs and btrfs show another one in `stat`.
+pub(super) fn device_of(path: &Path) -> Option<u32> {
+    use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+    let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID).ok()?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    mounts.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        let id: u64 = fields.next()?.parse().ok()?;
+        let (major, minor) = fields.nth(1)?.split_once(':')?;
+        let device = major.parse::<u32>().ok()? << 20 | minor.parse::<u32>().ok()?;
+        (id == found.stx_mnt_id).then_some(device)
     })
 }
 

@@ -180,13 +180,8 @@ impl Maps {
             action: format!("open process {pid}"),
             source,
         })?;
-        let label = Label {
-            session,
-            flags,
-            ..Label::default()
-        };
         lock(&self.labels)
-            .insert(&pidfd, label, 0)
+            .insert(&pidfd, Label::new(session, flags), 0)
             .map_err(at("label a process", "LABELS"))
     }
 
@@ -284,6 +279,7 @@ fn parse(record: &[u8]) -> Option<Event> {
             kind: operation_kind,
             padding: pad,
             subject: [word(7)?, word(8)?, word(9)?, word(10)?, word(11)?],
+            script: word(12)?,
         },
     })
 }
@@ -295,7 +291,7 @@ mod tests {
     #[test]
     fn a_record_is_read_field_by_field() {
         let mut record = Vec::new();
-        for word in 0..12_u64 {
+        for word in 0..13_u64 {
             record.extend_from_slice(&(word | (word + 100) << 32).to_ne_bytes());
         }
         let event = parse(&record).unwrap();
