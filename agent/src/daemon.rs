@@ -77,6 +77,7 @@ pub struct Daemon<G: Gate + ?Sized> {
     enforcement: Enforcement,
     readers: Arc<Semaphore>,
     described: mpsc::UnboundedSender<Described>,
+    canaries: mpsc::UnboundedSender<Enforcement>,
     users: HashMap<u32, String>,
     lost_events: u64,
 }
@@ -99,6 +100,7 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
         mut calls,
     } = parts;
     let (described, mut descriptions) = mpsc::unbounded_channel();
+    let (canaries, mut canary_reports) = mpsc::unbounded_channel();
     let mut gate_events = match gate.events() {
         Some(events) => events,
         // Holds are then found by reconciling alone.
@@ -115,10 +117,15 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
         enforcement: Err("the canary has not run yet".to_owned()),
         readers: Arc::new(Semaphore::new(READERS)),
         described,
+        canaries,
         users: HashMap::new(),
         lost_events: 0,
     };
-    daemon.check_canary().await;
+    // The first one is waited for, so that the approver hears of its result first.
+    daemon.send_canary();
+    if let Some(report) = canary_reports.recv().await {
+        daemon.canary_reported(report);
+    }
     let mut reconcile = tokio::time::interval(RECONCILE_EVERY);
     reconcile.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut canary = tokio::time::interval(CANARY_EVERY);
@@ -131,10 +138,11 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
             Some(event) = gate_events.recv() => daemon.gate_event(event),
             Some(described) = descriptions.recv() => daemon.rule(&described),
             Some(event) = link_events.recv() => daemon.link_event(event),
+            Some(report) = canary_reports.recv() => daemon.canary_reported(report),
             Some(request) = calls.recv() => daemon.call(request),
             _ = reconcile.tick() => daemon.reconcile(),
             _ = canary.tick() => {
-                daemon.check_canary().await;
+                daemon.send_canary();
                 if let Err(error) = daemon.gate.sweep_sessions() {
                     warn!(%error, "cannot forget sessions that are over");
                 }
@@ -167,7 +175,10 @@ impl<G: Gate + ?Sized> Daemon<G> {
                 debug!(hold = %id, "refused");
                 self.holds.refused(id)
             }
-            GateEvent::Abandoned(id) => self.holds.abandoned(id, "the call ended by itself"),
+            GateEvent::Abandoned(id) => {
+                debug!(hold = %id, "given up");
+                self.holds.abandoned(id, "the call ended by itself")
+            }
             GateEvent::RefusedAlone { session, .. } if session == CANARY_SESSION => Vec::new(),
             GateEvent::RefusedAlone {
                 task,
@@ -330,12 +341,17 @@ impl<G: Gate + ?Sized> Daemon<G> {
         }
     }
 
-    async fn check_canary(&mut self) {
+    /// Runs the canary elsewhere: whoever keeps it must not keep the answers.
+    fn send_canary(&self) {
         let gate = Arc::clone(&self.gate);
-        let fresh = match tokio::task::spawn_blocking(move || gate.canary()).await {
-            Ok(result) => result,
-            Err(error) => Err(format!("the canary crashed: {error}")),
-        };
+        let canaries = self.canaries.clone();
+        tokio::task::spawn_blocking(move || {
+            // The daemon stops; nobody waits for the report.
+            let _ = canaries.send(gate.canary());
+        });
+    }
+
+    fn canary_reported(&mut self, fresh: Enforcement) {
         match &fresh {
             Ok(()) if self.enforcement.is_err() => {
                 info!("enforcing: the kernel refused the canary");

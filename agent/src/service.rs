@@ -25,6 +25,9 @@ use crate::{
     link::{self, LinkState},
 };
 
+/// Held by the daemon that gates this machine.
+const GATE_LOCK: &str = "/run/holdpoint/gate.lock";
+
 /// Writes an error for a person, with everything behind it.
 pub fn complain(error: &anyhow::Error) {
     // Nobody to tell if even that fails.
@@ -58,9 +61,9 @@ pub fn run(config: &Path, script: Option<&Path>) -> anyhow::Result<()> {
     let config = Config::load(config)?;
     let profiles = config.profiles()?;
     runtime()?.block_on(async {
-        let _lock = lock(&config)?;
         match script {
             None => {
+                let _lock = lock(Path::new(GATE_LOCK))?;
                 let gate = Arc::new(LiveGate::load()?);
                 serve(&config, profiles, gate).await
             }
@@ -74,18 +77,18 @@ pub fn run(config: &Path, script: Option<&Path>) -> anyhow::Result<()> {
     })
 }
 
-/// One daemon at a time: two would answer each other's holds.
-fn lock(config: &Config) -> anyhow::Result<Flock<fs::File>> {
-    let directory = &config.state_dir;
-    fs::create_dir_all(directory)
-        .with_context(|| format!("cannot make the state directory {}", directory.display()))?;
-    let path = directory.join("lock");
-    let file =
-        fs::File::create(&path).with_context(|| format!("cannot open {}", path.display()))?;
+/// One daemon at a time, whatever its configuration: two would answer each
+/// other's holds.
+fn lock(path: &Path) -> anyhow::Result<Flock<fs::File>> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+    }
+    let file = fs::File::create(path).with_context(|| format!("cannot open {}", path.display()))?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| {
         anyhow::anyhow!(
-            "another holdpointd runs with the state directory {} ({error}); stop it first",
-            directory.display()
+            "another holdpointd gates this machine (it holds {}: {error}); stop it first",
+            path.display()
         )
     })
 }

@@ -8,7 +8,9 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    process::{Child, Command, ExitCode, Stdio},
+    process::{Child, ChildStdout, Command, ExitCode, Stdio},
+    sync::mpsc,
+    thread,
     time::Duration,
 };
 
@@ -20,6 +22,9 @@ use crate::kernel::CANARY_SESSION;
 /// Where the child connects to: loopback, the discard port. Whether anybody
 /// listens does not matter, only whether the kernel says EPERM.
 const TARGET: ([u8; 4], u16) = ([127, 0, 0, 1], 9);
+
+/// Longest wait for one line of the child: somebody may stop it.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Hidden first argument that makes `holdpointd` the canary's child.
 pub(super) const CHILD_ARGUMENT: &str = "canary";
@@ -43,9 +48,13 @@ pub(super) fn run(maps: &Maps) -> Result<(), String> {
 fn watch(maps: &Maps, child: &mut Child) -> Result<(), String> {
     let lost = |error: std::io::Error| format!("lost the canary: {error}");
     let mut input = child.stdin.take().ok_or("the canary has no input")?;
-    let mut output = BufReader::new(child.stdout.take().ok_or("the canary has no output")?);
-    let mut line = String::new();
-    output.read_line(&mut line).map_err(lost)?;
+    let lines = lines(child.stdout.take().ok_or("the canary has no output")?);
+    let next = || {
+        lines
+            .recv_timeout(PATIENCE)
+            .map_err(|_| "the canary died, or was kept, before it could report".to_owned())
+    };
+    let line = next()?;
     if line.trim() != "free connect passed exec passed" {
         return Err(format!(
             "the canary could not do before it was labelled what it must fail to do after: {}",
@@ -55,16 +64,26 @@ fn watch(maps: &Maps, child: &mut Child) -> Result<(), String> {
     maps.label(child.id(), CANARY_SESSION.0, LABEL_CUT)
         .map_err(|error| format!("cannot label the canary: {error}"))?;
     input.write_all(b"\n").map_err(lost)?;
-    line.clear();
-    output.read_line(&mut line).map_err(lost)?;
-    match line.trim() {
+    match next()?.trim() {
         "cut connect refused exec refused" => Ok(()),
-        "" => Err("the canary died before it could report".to_owned()),
         other => Err(format!(
             "the kernel let pass what it must refuse ({other}); is `bpf` among the active security \
              modules in /sys/kernel/security/lsm?"
         )),
     }
+}
+
+/// The child's lines as they come. The thread ends when the child does.
+fn lines(output: ChildStdout) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 /// What the child does: tries, waits to be labelled, tries again.
