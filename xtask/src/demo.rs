@@ -33,6 +33,9 @@ use crate::{
 };
 use story::{Deciders, Story};
 
+/// What the gated side complains about, among the logs.
+const STAGE_LOG: &str = "stage.log";
+
 /// The exit status after Ctrl-C, as shells have it.
 const INTERRUPTED: u8 = 130;
 
@@ -73,14 +76,12 @@ pub(crate) fn main(layout: &Layout, args: &Args) -> Result<ExitCode> {
     } else {
         args.kernel.series()
     };
-    let logs = Folder::create(&layout.artifacts(), label)?;
+    let folder = Folder::create(&layout.artifacts(), label)?;
     let stop = watch_for_signals()?;
     let start = Instant::now();
-    let told = run(layout, args, &logs, &stop);
-    let logs = logs
-        .path()
-        .strip_prefix(&layout.root)
-        .unwrap_or(logs.path());
+    let told = run(layout, args, &folder, &stop);
+    let logs = folder.path();
+    let logs = logs.strip_prefix(&layout.root).unwrap_or(logs);
     if stop.load(Ordering::Relaxed) {
         say(format!(
             "interrupted: everything that was started has been ended; logs: {}",
@@ -90,6 +91,13 @@ pub(crate) fn main(layout: &Layout, args: &Args) -> Result<ExitCode> {
     }
     if let Err(error) = told {
         eprintln!("\nerror: {}", in_lines(&error));
+        let host = fs::read_to_string(folder.file(STAGE_LOG)).unwrap_or_default();
+        if !host.is_empty() {
+            eprintln!(
+                "the host says:\n  {}",
+                host.trim_end().replace('\n', "\n  ")
+            );
+        }
         say(format!("logs of all programs: {}", logs.display()));
         return Ok(ExitCode::FAILURE);
     }

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::{link::Link, stage_words};
+use super::{STAGE_LOG, link::Link, stage_words};
 use crate::{
     layout::Layout,
     vm::{self, Ending, Ends, Folder, Job, Kernel, Parts, Size, Stop},
@@ -50,7 +50,7 @@ pub(crate) fn run(
             vm::SOCKET_IN_GUESTS.as_ref(),
         ),
     };
-    let errors = logs.file("stage.log");
+    let errors = logs.file(STAGE_LOG);
     let (orders, to_orders) = pipe().context("cannot make a pipe")?;
     let (link, reports) = Link::new(to_orders);
     // The guest's own end; the interruption of the whole demo is another thing.
@@ -77,8 +77,10 @@ pub(crate) fn run(
         let ended = guest
             .join()
             .map_err(|_| anyhow!("a thread of this program panicked"))?;
+        // Without a guest there is nothing to tell.
+        let ended = ended?;
         told?;
-        match ended? {
+        match ended {
             Ending::Exited(0) => Ok(()),
             other => Err(anyhow!("expected the guest to end well; found {other:?}")),
         }

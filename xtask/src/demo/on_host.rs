@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use nix::unistd::{User, geteuid};
 
-use super::{link::Link, stage_words};
+use super::{STAGE_LOG, link::Link, stage_words};
 use crate::{layout::Layout, process::mortal, scratch::Scratch, stack::Daemon, vm::Folder};
 
 /// Where `holdpointd` pins its gate.
@@ -110,7 +110,7 @@ pub(crate) fn run(
             &holdpoint,
             &socket,
         );
-        let (stage, link) = Stage::start(&words, &logs.file("stage.log"))?;
+        let (stage, link) = Stage::start(&words, &logs.file(STAGE_LOG))?;
         let told = story(link);
         stage.end()?;
         told
