@@ -23,6 +23,8 @@ mod exec;
 mod label;
 #[path = "vm/routes.rs"]
 mod routes;
+#[path = "vm/script.rs"]
+mod script;
 #[path = "vm/session.rs"]
 mod session;
 #[path = "vm/swap.rs"]

@@ -3,6 +3,8 @@
 //! `attack-connect once ADDRESS...`: one after another, one call each.
 //! `attack-connect threads N ADDRESS`: N threads at once.
 //! `attack-connect storm ADDRESS`: under a hail of signals.
+//! `attack-connect interrupted ADDRESS`: twice, each call interrupted by a timer.
+//! `attack-connect leaderless ADDRESS`: when the process's first thread is gone.
 //! `attack-connect compat ADDRESS`: through the 32-bit entry of the kernel.
 //!
 //! Says `ADDRESS errno N` for each call; 0 is a connection, which then says
@@ -20,11 +22,13 @@
 mod raw;
 
 use std::{
-    env,
+    env, fs,
     io::{Read as _, stdin},
     net::SocketAddr,
     os::fd::{AsRawFd as _, OwnedFd},
+    process::exit,
     ptr, thread,
+    time::Duration,
 };
 
 use raw::{Address, connect, tcp, try_connect};
@@ -37,6 +41,8 @@ fn main() {
         ["once", addresses @ ..] => addresses.iter().map(|word| once(address(word))).collect(),
         ["threads", count, to] => threads(count.parse().expect("a number"), address(to)),
         ["storm", to] => vec![storm(address(to))],
+        ["interrupted", to] => interrupted(address(to)),
+        ["leaderless", to] => leaderless(address(to)),
         ["compat", to] => vec![compat(address(to))],
         other => panic!("not understood: {other:?}"),
     };
@@ -105,6 +111,51 @@ fn storm(address: SocketAddr) -> OwnedFd {
             return socket;
         }
     }
+}
+
+/// A new socket for each call: none of them has to do with the other.
+fn interrupted(address: SocketAddr) -> Vec<OwnedFd> {
+    let every = libc::timeval {
+        tv_sec: 0,
+        tv_usec: 400_000,
+    };
+    let interval = libc::itimerval {
+        it_interval: every,
+        it_value: every,
+    };
+    // SAFETY: the action is complete and its handler does nothing; the timer's
+    // structures live long enough.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as *const () as usize;
+        assert_eq!(
+            libc::sigaction(libc::SIGALRM, &raw const action, ptr::null_mut()),
+            0
+        );
+        assert_eq!(
+            libc::setitimer(libc::ITIMER_REAL, &raw const interval, ptr::null_mut()),
+            0
+        );
+    }
+    (0..2).map(|_| once(address)).collect()
+}
+
+fn leaderless(address: SocketAddr) -> ! {
+    thread::spawn(move || {
+        let first = format!("/proc/self/task/{}/stat", std::process::id());
+        // `PID (NAME) STATE ...`
+        while !fs::read_to_string(&first)
+            .expect("its record stays")
+            .contains(") Z ")
+        {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let _socket = once(address);
+        exit(0);
+    });
+    // SAFETY: ends this thread alone; nothing on its stack is used by others.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+    unreachable!("this thread ended");
 }
 
 /// `int 0x80` with 32-bit addresses.

@@ -1,10 +1,11 @@
 //! Shows one set of arguments and runs with another: they are in memory that a
 //! process outside the exec can write to while the exec waits.
 //!
-//! `attack-swap argument|environment PROGRAM WITNESS TRIGGER`: runs PROGRAM with
-//! the arguments WITNESS and `harmless`, the latter also alone in the environment;
-//! when the file TRIGGER is there one of the two becomes `evil=...`. Says
-//! `swapped` then, and ends as PROGRAM does.
+//! `attack-swap child|sibling argument|environment PROGRAM WITNESS TRIGGER`: runs
+//! PROGRAM with the arguments WITNESS and `harmless`, the latter also alone in the
+//! environment; when the file TRIGGER is there one of the two becomes `evil=...`.
+//! A child shares only that text, a sibling all memory. Says `swapped` then, and
+//! ends as PROGRAM does.
 #![expect(unsafe_code, reason = "system calls")]
 #![expect(
     clippy::expect_used,
@@ -15,7 +16,7 @@
 #[path = "../attack/raw.rs"]
 mod raw;
 
-use std::{env, path::Path, process::exit, ptr, thread, time::Duration};
+use std::{env, ffi::CString, path::Path, process::exit, ptr, thread, time::Duration};
 
 use raw::{c, errno};
 
@@ -24,15 +25,39 @@ const RUN: &[u8; 9] = b"evil=...\0";
 /// Where in the shared memory the environment is.
 const ENVIRONMENT: usize = 64;
 
+const STACK: usize = 64 * 1024;
+
+/// What the other process executes.
+struct Call {
+    program: CString,
+    argv: [*const libc::c_char; 4],
+    envp: [*const libc::c_char; 2],
+}
+
+extern "C" fn execute(call: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: the argument outlives this; all strings and arrays end with a null.
+    unsafe {
+        let call = &*call.cast::<Call>();
+        libc::execve(
+            call.program.as_ptr(),
+            call.argv.as_ptr(),
+            call.envp.as_ptr(),
+        );
+        libc::_exit(errno())
+    }
+}
+
 fn main() {
     let words: Vec<_> = env::args_os().skip(1).collect();
-    let [what, program, witness, trigger] = words.as_slice() else {
+    let [how, what, program, witness, trigger] = words.as_slice() else {
         exit(2);
     };
     let offset = if what == "argument" { 0 } else { ENVIRONMENT };
+    let memory = if how == "sibling" { libc::CLONE_VM } else { 0 };
     let (program, witness) = (c(program), c(witness));
-    // SAFETY: new memory, shared with the child to come and large enough; all
-    // strings and arrays end with a null.
+    let mut stack = vec![0_u8; STACK];
+    // SAFETY: new memory, shared with the process to come and large enough; the
+    // stack grows down from its end and outlives that process's use of it.
     unsafe {
         let shared = libc::mmap(
             ptr::null_mut(),
@@ -48,13 +73,18 @@ fn main() {
         for place in [text, environment] {
             ptr::copy_nonoverlapping(SHOWN.as_ptr(), place, SHOWN.len());
         }
-        let child = libc::fork();
-        if child == 0 {
-            let argv = [program.as_ptr(), witness.as_ptr(), text.cast(), ptr::null()];
-            let envp = [environment.cast(), ptr::null()];
-            libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr());
-            libc::_exit(errno());
-        }
+        let call = Call {
+            argv: [program.as_ptr(), witness.as_ptr(), text.cast(), ptr::null()],
+            envp: [environment.cast(), ptr::null()],
+            program,
+        };
+        let child = libc::clone(
+            execute,
+            stack.as_mut_ptr().add(STACK).cast(),
+            memory | libc::SIGCHLD,
+            ptr::from_ref(&call).cast_mut().cast(),
+        );
+        assert!(child > 0, "clone: errno {}", errno());
         while !Path::new(trigger).exists() {
             thread::sleep(Duration::from_millis(5));
         }

@@ -118,3 +118,34 @@ fn the_name_a_program_is_given_is_shown_beside_what_it_is_root() {
     guest.bob.deny(&request);
     assert_eq!(session.wait().code, Some(126));
 }
+
+#[test]
+#[ignore = "needs a guest: cargo xtask test --only vm"]
+fn large_ancestors_keep_no_question_from_its_reviewer_root() {
+    const LEVELS: &str = "10";
+    let mut guest = guest();
+    let place = Place::new("arguments-ancestors");
+    let payload = place.payload("held");
+    let attack = place.copy("attack-ancestors", "attack-ancestors");
+    let free = guest
+        .free(&[&attack, LEVELS, &payload, &place.path("free")])
+        .wait();
+    assert_eq!(free.code, Some(42), "{free:?}");
+
+    let mut below = guest.session(&[&attack, LEVELS, &payload, &place.path("below")]);
+    let below_id = Stack::session_id(&mut below);
+    let request = guest.bob.wait_for_one(&below_id);
+    let ancestry = &request.context.as_ref().unwrap().ancestry;
+    assert!(ancestry.len() >= 10, "{}", ancestry.len());
+    // Nor does it stand in the way of others.
+    let mut beside = guest.session(&[&payload, &place.path("beside")]);
+    let beside_id = Stack::session_id(&mut beside);
+    let other = guest.bob.wait_for_one(&beside_id);
+    for (request, mut session, witness) in [(other, beside, "beside"), (request, below, "below")] {
+        assert_eq!(place.witness(witness), None);
+        guest.bob.approve(&request);
+        let done = session.wait();
+        assert_eq!(done.code, Some(42), "{done:?}");
+        assert!(place.witness(witness).is_some());
+    }
+}

@@ -1,7 +1,13 @@
 //! connect: held means that not one packet left.
 
+use std::{
+    net::{TcpListener, TcpStream},
+    time::Duration,
+};
+
 use holdpoint_proto::v1::{Outcome, Request, RequestState, operation::Kind};
 use holdpoint_tests::guest::{Place, Stack, guest, listener::Listener, reviews::kind};
+use nix::sys::socket::{Backlog, listen};
 
 fn destination(request: &Request) -> (Vec<u8>, u32) {
     match kind(request) {
@@ -276,4 +282,64 @@ fn a_stray_signal_lets_nothing_be_abandoned_into_passing_root() {
     );
     first.assert_silence();
     assert_eq!(second.connections(), 1);
+}
+
+#[test]
+#[ignore = "needs a guest: cargo xtask test --only vm"]
+fn an_interrupted_connection_lends_its_approval_to_no_other_socket_root() {
+    const TO: &str = "127.0.0.1:9015";
+    let mut guest = guest();
+    let place = Place::new("connect-interrupted");
+    let attack = place.copy("attack-connect", "attack-connect");
+    // Whoever connects now waits, so that a signal finds him waiting.
+    let listener = TcpListener::bind(TO).unwrap();
+    listen(&listener, Backlog::new(0).unwrap()).unwrap();
+    let address = TO.parse().unwrap();
+    let wait = Duration::from_millis(300);
+    let waiting: Vec<_> =
+        std::iter::from_fn(|| TcpStream::connect_timeout(&address, wait).ok()).collect();
+    let interrupted = format!("{TO} errno {}\n", libc::EINTR);
+    let done = guest.free(&[&attack, "interrupted", TO]).wait();
+    assert_eq!(done.stdout, interrupted.repeat(2) + "done\n", "{done:?}");
+
+    let mut session = guest.session(&[&attack, "interrupted", TO]);
+    let id = Stack::session_id(&mut session);
+    let first = guest.bob.wait_for_one(&id);
+    assert_eq!(session.peek().0, "");
+    guest.bob.approve(&first);
+    session.wait_for(&interrupted);
+    let second = guest.bob.wait_for_one(&id);
+    assert_ne!(second.id, first.id, "it is asked about anew");
+    assert_eq!(destination(&second), (vec![127, 0, 0, 1], 9015));
+    session.continue_500_times();
+    assert_eq!(session.peek().0, interrupted, "the second call waits");
+    guest.bob.deny(&second);
+    let done = session.wait();
+    let refused = format!("{TO} errno {}\n", libc::EPERM);
+    assert_eq!(done.stdout, interrupted + &refused + "done\n", "{done:?}");
+    drop(waiting);
+}
+
+#[test]
+#[ignore = "needs a guest: cargo xtask test --only vm"]
+fn a_rule_about_programs_holds_when_the_first_thread_is_gone_root() {
+    const TO: &str = "127.0.0.1:9300";
+    let mut guest = guest();
+    let place = Place::new("connect-leaderless");
+    let offline = place.copy("attack-connect", "offline/attack-connect");
+    let online = place.copy("attack-connect", "attack-connect");
+    let connected = format!("{TO} errno 0\n");
+    {
+        let listener = Listener::on(TO);
+        let done = guest.free(&[&offline, "leaderless", TO]).wait();
+        assert_eq!(done.stdout, connected, "{done:?}");
+        let done = guest.session(&[&online, "leaderless", TO]).wait();
+        assert_eq!(done.stdout, connected, "{done:?}");
+        listener.wait_for_connections(2);
+    }
+    let listener = Listener::on(TO);
+    let done = guest.session(&[&offline, "leaderless", TO]).wait();
+    let refused = format!("{TO} errno {}\n", libc::EPERM);
+    assert_eq!(done.stdout, refused, "{done:?}");
+    listener.assert_silence();
 }

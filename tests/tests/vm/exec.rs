@@ -197,3 +197,33 @@ fn many_holds_of_one_session_are_answered_apart_root() {
     std::thread::sleep(Duration::from_millis(600));
     assert!(guest.bob.pending(&id).is_empty());
 }
+
+#[test]
+#[ignore = "needs a guest: cargo xtask test --only vm"]
+fn under_a_tracer_an_exec_stays_held_until_it_is_approved_root() {
+    let mut guest = guest();
+    let place = Place::new("exec-traced");
+    let payload = place.payload("held");
+    let tracer = place.copy("attack-trace", "attack-trace");
+    let done = guest
+        .free(&[&tracer, &payload, &place.path("free"), "complete"])
+        .wait();
+    assert_eq!(done.code, Some(42), "{done:?}");
+
+    let mut session = guest.session(&[&tracer, &payload, &place.path("witness"), "complete"]);
+    let id = Stack::session_id(&mut session);
+    let request = guest.bob.wait_for_one(&id);
+    // Longer than one that goes on without its answer is waited for.
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(
+        guest.bob.pending(&id),
+        std::slice::from_ref(&request),
+        "it waits on"
+    );
+    assert_eq!(place.witness("witness"), None);
+    guest.bob.approve(&request);
+    let done = session.wait();
+    assert_eq!(done.code, Some(42), "{done:?}");
+    assert_eq!(place.witness("witness").unwrap(), b"complete\n");
+    guest.bob.wait_for_outcome(&request.id, Outcome::Released);
+}

@@ -83,14 +83,23 @@ fn a_file_written_to_while_held_is_asked_about_again_root() {
     assert_eq!(session.wait().stdout, format!("errno {}\n", libc::EPERM));
 }
 
+/// Its effect is a file, as that of the payload is.
+const SCRIPT: &str = "#!/bin/sh\nprintf '%s\\n' \"$2$evil\" > \"$1\"\nexit 42\n";
+
 /// Swaps `what` while the exec is held, and approves what was shown.
-fn is_killed_when_swapped(what: &str) {
+fn is_killed_when_swapped(how: &str, what: &str, script: bool) {
     let mut guest = guest();
-    let place = Place::new(&format!("swap-{what}"));
-    let payload = place.payload("held");
+    let place = Place::new(&format!("swap-{how}-{what}-{script}"));
+    // Its interpreter is allowed whatever its arguments are, and is one that this
+    // session has not run before.
+    let program = if script {
+        place.script("held/script", SCRIPT)
+    } else {
+        place.payload("held")
+    };
     let attack = place.copy("attack-swap", "attack-swap");
     let (witness, trigger) = (place.path("witness"), place.path("trigger"));
-    let mut session = guest.session(&[&attack, what, &payload, &witness, &trigger]);
+    let mut session = guest.session(&[&attack, how, what, &program, &witness, &trigger]);
     let id = Stack::session_id(&mut session);
     let request = guest.bob.wait_for_one(&id);
     let Kind::Exec(exec) = kind(&request) else {
@@ -109,28 +118,39 @@ fn is_killed_when_swapped(what: &str) {
 #[test]
 #[ignore = "needs a guest: cargo xtask test --only vm"]
 fn arguments_changed_while_held_kill_before_the_first_instruction_root() {
-    is_killed_when_swapped("argument");
+    is_killed_when_swapped("child", "argument", false);
 }
 
 #[test]
 #[ignore = "needs a guest: cargo xtask test --only vm"]
 fn an_environment_changed_while_held_kills_before_the_first_instruction_root() {
-    is_killed_when_swapped("environment");
+    is_killed_when_swapped("child", "environment", false);
 }
 
 #[test]
 #[ignore = "needs a guest: cargo xtask test --only vm"]
-fn arguments_that_stay_run_root() {
+fn arguments_of_a_script_changed_while_held_kill_its_interpreter_root() {
+    is_killed_when_swapped("sibling", "argument", true);
+}
+
+#[test]
+#[ignore = "needs a guest: cargo xtask test --only vm"]
+fn an_environment_of_a_script_changed_while_held_kills_its_interpreter_root() {
+    is_killed_when_swapped("sibling", "environment", true);
+}
+
+/// Swaps nothing before the program has run.
+fn runs_when_not_swapped(how: &str, program: impl FnOnce(&Place) -> String) {
     let mut guest = guest();
-    let place = Place::new("swap-nothing");
-    let payload = place.payload("held");
+    let place = Place::new(&format!("swap-nothing-{how}"));
+    let program = program(&place);
     let attack = place.copy("attack-swap", "attack-swap");
     let (witness, trigger) = (place.path("witness"), place.path("trigger"));
-    let mut session = guest.session(&[&attack, "argument", &payload, &witness, &trigger]);
+    let mut session = guest.session(&[&attack, how, "argument", &program, &witness, &trigger]);
     let id = Stack::session_id(&mut session);
     let request = guest.bob.wait_for_one(&id);
     guest.bob.approve(&request);
-    wait_until("the payload", || {
+    wait_until("the program", || {
         let witness = place.witness("witness").unwrap_or_default();
         if witness == b"harmless\n" {
             Ok(())
@@ -140,4 +160,16 @@ fn arguments_that_stay_run_root() {
     });
     fs::write(&trigger, "").unwrap();
     assert_eq!(session.wait().code, Some(42));
+}
+
+#[test]
+#[ignore = "needs a guest: cargo xtask test --only vm"]
+fn arguments_that_stay_run_root() {
+    runs_when_not_swapped("child", |place| place.payload("held"));
+}
+
+#[test]
+#[ignore = "needs a guest: cargo xtask test --only vm"]
+fn arguments_of_a_script_that_stay_run_root() {
+    runs_when_not_swapped("sibling", |place| place.script("held/script", SCRIPT));
 }
