@@ -114,7 +114,7 @@ pub enum Interpreted {
         /// The path it was called by.
         path: Vec<u8>,
     },
-    /// Something that was registered with binfmt_misc: what the interpreter's
+    /// Something that was registered with `binfmt_misc`: what the interpreter's
     /// arguments will be cannot be told.
     Other,
 }
