@@ -21,6 +21,8 @@ mod death;
 mod exec;
 #[path = "vm/label.rs"]
 mod label;
+#[path = "vm/no_module.rs"]
+mod no_module;
 #[path = "vm/routes.rs"]
 mod routes;
 #[path = "vm/script.rs"]

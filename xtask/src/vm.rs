@@ -157,6 +157,8 @@ pub(crate) struct Job {
     pub(crate) size: Size,
     pub(crate) timeout: Duration,
     pub(crate) parts: Parts,
+    /// More words for the kernel's command line.
+    pub(crate) kernel_options: &'static str,
     pub(crate) command: Vec<OsString>,
 }
 
@@ -208,6 +210,7 @@ fn run_args(layout: &Layout, args: Args) -> Result<ExitCode> {
         size: args.size,
         timeout: Duration::from_secs(args.timeout),
         parts,
+        kernel_options: "",
         command: args.command,
     };
     let logs = Folder::create(&layout.artifacts(), job.kernel.series())?;

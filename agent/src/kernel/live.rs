@@ -11,6 +11,7 @@ mod offsets;
 
 use std::{collections::HashSet, time::Duration};
 
+use aya::programs::links::PinnedLink;
 use holdpoint_agent_common::{self as raw, TaskKey};
 use tokio::sync::mpsc;
 
@@ -26,6 +27,8 @@ pub struct LiveGate {
     maps: maps::Maps,
     events: std::sync::Mutex<Option<mpsc::Receiver<GateEvent>>>,
     boot_secret: [u64; 2],
+    /// Held open: while the daemon lives, removing the pins detaches nothing.
+    _links: Vec<PinnedLink>,
 }
 
 impl LiveGate {
@@ -41,6 +44,7 @@ impl LiveGate {
             maps: loaded.maps,
             events: std::sync::Mutex::new(Some(receiver)),
             boot_secret: loaded.boot_secret,
+            _links: loaded.links,
         })
     }
 

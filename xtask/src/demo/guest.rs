@@ -42,6 +42,7 @@ pub(crate) fn run(
         },
         timeout: limit,
         parts,
+        kernel_options: "",
         command: stage_words(
             layout,
             USER,

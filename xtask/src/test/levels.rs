@@ -4,7 +4,7 @@
 use std::{
     ffi::OsString,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -28,6 +28,9 @@ use crate::{
 const TESTS_PACKAGE: &str = "holdpoint-tests";
 /// All tests of one kernel take minutes; more than this, and they hang.
 const GUEST_LIMIT: Duration = Duration::from_mins(20);
+/// The one test that wants a kernel of its own, and what makes the kernel so.
+const WITHOUT_BPF: &str = "without_the_bpf_module";
+const NO_BPF: &str = "lsm=lockdown,yama,apparmor";
 const BIN_DIR: &str = "HOLDPOINT_BIN_DIR";
 
 pub(crate) fn unit(layout: &Layout, filters: &[String], tally: &mut Tally) {
@@ -63,39 +66,64 @@ pub(crate) fn vm(layout: &Layout, kernels: &[Kernel], filters: &[String], tally:
     };
     for kernel in kernels {
         say(format!("--- kernel {kernel}"));
-        // They are marked as ignored for everybody who is not in a guest.
-        let mut command: Vec<OsString> = vec![
-            program.clone().into(),
-            "--include-ignored".into(),
-            "--test-threads=1".into(),
-        ];
-        command.extend(filters.iter().map(OsString::from));
-        let job = Job {
-            kernel: *kernel,
-            size: Size {
-                cpus: 2,
-                memory: 2048,
-            },
-            timeout: GUEST_LIMIT,
-            parts: Parts::None,
-            command,
-        };
-        let label = format!("vm ({kernel})");
-        let (tap, run) = Tap::new(io::stdout());
-        let ended = Folder::create(&layout.artifacts(), kernel.series()).and_then(|logs| {
-            let ending = vm::run(layout, &job, &logs, Ends::outputs(tap, io::stderr()))?;
-            Ok((ending, logs))
-        });
-        match ended {
-            Ok((ending, logs)) => {
-                let ended_well = ending == Ending::Exited(0);
-                if !ended_well {
-                    say(format!("logs of the guest: {}", logs.path().display()));
-                }
-                add(tally, &label, &run, ended_well);
-            }
-            Err(error) => tally.fail(&label, &format!("{error:#}")),
+        let mut words: Vec<&str> = vec!["--skip", WITHOUT_BPF];
+        words.extend(filters.iter().map(String::as_str));
+        boot(layout, *kernel, &program, "", &words, tally);
+        if filters.is_empty()
+            || filters
+                .iter()
+                .any(|filter| WITHOUT_BPF.contains(filter.as_str()))
+        {
+            boot(layout, *kernel, &program, NO_BPF, &[WITHOUT_BPF], tally);
         }
+    }
+}
+
+/// Boots `kernel` once and runs the tests that `words` choose in it.
+fn boot(
+    layout: &Layout,
+    kernel: Kernel,
+    program: &Path,
+    kernel_options: &'static str,
+    words: &[&str],
+    tally: &mut Tally,
+) {
+    // They are marked as ignored for everybody who is not in a guest.
+    let mut command: Vec<OsString> = vec![
+        program.into(),
+        "--include-ignored".into(),
+        "--test-threads=1".into(),
+    ];
+    command.extend(words.iter().map(OsString::from));
+    let job = Job {
+        kernel,
+        size: Size {
+            cpus: 2,
+            memory: 2048,
+        },
+        timeout: GUEST_LIMIT,
+        parts: Parts::None,
+        kernel_options,
+        command,
+    };
+    let label = match kernel_options {
+        "" => format!("vm ({kernel})"),
+        options => format!("vm ({kernel}, {options})"),
+    };
+    let (tap, run) = Tap::new(io::stdout());
+    let ended = Folder::create(&layout.artifacts(), kernel.series()).and_then(|logs| {
+        let ending = vm::run(layout, &job, &logs, Ends::outputs(tap, io::stderr()))?;
+        Ok((ending, logs))
+    });
+    match ended {
+        Ok((ending, logs)) => {
+            let ended_well = ending == Ending::Exited(0);
+            if !ended_well {
+                say(format!("logs of the guest: {}", logs.path().display()));
+            }
+            add(tally, &label, &run, ended_well);
+        }
+        Err(error) => tally.fail(&label, &format!("{error:#}")),
     }
 }
 

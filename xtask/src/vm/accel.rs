@@ -76,7 +76,7 @@ fn probe(layout: &Layout, kernel: Kernel) -> Result<bool> {
         initramfs::archive(PROBE_INIT, &qemu::busybox()?, &[])?,
     )?;
     let mut child = qemu::base(Accelerator::Kvm, 1, 256)
-        .args(qemu::kernel(&image.vmlinux, &initrd))
+        .args(qemu::kernel(&image.vmlinux, &initrd, ""))
         .args(qemu::console(&console))
         .stderr(Stdio::null())
         .spawn()

@@ -98,7 +98,7 @@ pub(crate) fn run(
         .collect::<Result<Vec<_>>>()?;
     let mut guest = Guest(
         qemu::base(accelerator, job.size.cpus, job.size.memory)
-            .args(qemu::kernel(&image.vmlinux, &initrd))
+            .args(qemu::kernel(&image.vmlinux, &initrd, job.kernel_options))
             .args(qemu::console(&logs.console()))
             .args(qemu::host_files())
             .args(qemu::network())

@@ -35,14 +35,14 @@ pub(crate) fn base(accelerator: Accelerator, cpus: u8, memory_mb: u32) -> Comman
     qemu
 }
 
-pub(crate) fn kernel(vmlinux: &Path, initrd: &Path) -> Vec<String> {
+pub(crate) fn kernel(vmlinux: &Path, initrd: &Path, options: &str) -> Vec<String> {
     vec![
         "-kernel".to_owned(),
         vmlinux.display().to_string(),
         "-initrd".to_owned(),
         initrd.display().to_string(),
         "-append".to_owned(),
-        KERNEL_OPTIONS.to_owned(),
+        format!("{KERNEL_OPTIONS} {options}"),
     ]
 }
 

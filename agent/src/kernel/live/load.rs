@@ -13,7 +13,10 @@ use std::{
 use aya::{
     Btf, BtfError, Ebpf, EbpfLoader,
     maps::{Map, MapData, RingBuf},
-    programs::{FExit, Lsm, ProgramError, links::FdLink},
+    programs::{
+        FExit, Lsm, ProgramError,
+        links::{FdLink, PinnedLink},
+    },
 };
 use holdpoint_agent_common::{ABI, PINNED_MAPS};
 use tokio::io::{Interest, unix::AsyncFd};
@@ -75,6 +78,7 @@ pub(super) struct Loaded {
     pub(super) maps: Maps,
     pub(super) events: RingBuf<MapData>,
     pub(super) boot_secret: [u64; 2],
+    pub(super) links: Vec<PinnedLink>,
 }
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> GateError {
@@ -189,6 +193,7 @@ pub(super) fn load() -> Result<Loaded, GateError> {
     }
     let (maps, events) = take_maps(&mut ebpf)?;
     let boot_secret = initialise(&maps)?;
+    let mut links = Vec::new();
     for (program, function, required) in ENDS {
         let link = match attach_end(&mut ebpf, program, function, &btf) {
             Err(ProgramError::Btf(BtfError::UnknownBtfTypeName { .. }))
@@ -199,18 +204,19 @@ pub(super) fn load() -> Result<Loaded, GateError> {
             }
             result => result.map_err(|error| refused(program, &error))?,
         };
-        replace(link, &link_directory, program)?;
+        links.push(replace(link, &link_directory, program)?);
     }
     for (program, hook) in HOOKS {
         let link = attach_hook(&mut ebpf, program, hook, &btf)
             .map_err(|error| refused(program, &error))?;
-        replace(link, &link_directory, program)?;
+        links.push(replace(link, &link_directory, program)?);
     }
     info!(pins = %root.display(), "gate attached");
     Ok(Loaded {
         maps,
         events,
         boot_secret,
+        links,
     })
 }
 
@@ -269,8 +275,9 @@ fn attach_hook(
     Ok(loaded.take_link(id)?.into())
 }
 
-/// Pins `link` under `name`, in the place of an earlier daemon's.
-fn replace(link: FdLink, directory: &Path, name: &str) -> Result<(), GateError> {
+/// Pins `link` under `name`, in the place of an earlier daemon's. What comes back
+/// keeps it attached even if somebody removes the pin.
+fn replace(link: FdLink, directory: &Path, name: &str) -> Result<PinnedLink, GateError> {
     let fresh: PathBuf = directory.join(format!("new_{name}"));
     let path = directory.join(name);
     // bpffs takes no dots in names. Left behind by a daemon killed right here.
@@ -280,8 +287,9 @@ fn replace(link: FdLink, directory: &Path, name: &str) -> Result<(), GateError> 
         }
         _ => {}
     }
-    link.pin(&fresh).map_err(failed)?;
-    fs::rename(&fresh, &path).map_err(system(format!("put {} in place", path.display())))
+    let pinned = link.pin(&fresh).map_err(failed)?;
+    fs::rename(&fresh, &path).map_err(system(format!("put {} in place", path.display())))?;
+    Ok(pinned)
 }
 
 /// Moves the maps out of the loaded object.
