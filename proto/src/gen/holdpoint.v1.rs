@@ -23,7 +23,8 @@ pub struct Exec {
     pub path: ::prost::alloc::vec::Vec<u8>,
     #[prost(message, optional, tag = "2")]
     pub file: ::core::option::Option<FileIdentity>,
-    /// All arguments, none shortened.
+    /// All arguments, none shortened. For the interpreter of a script: those the
+    /// kernel makes of the script's first line and path.
     #[prost(bytes = "vec", repeated, tag = "3")]
     pub argv: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
     /// The environment, secrets included: it takes part in the digest as its
@@ -90,6 +91,8 @@ pub struct Process {
     pub executable: ::prost::alloc::vec::Vec<u8>,
     #[prost(bytes = "vec", tag = "7")]
     pub cwd: ::prost::alloc::vec::Vec<u8>,
+    /// What it was started with, as it shows itself: it can change that. At most
+    /// 4 KiB; a longer command line ends in "(more)".
     #[prost(bytes = "vec", repeated, tag = "8")]
     pub argv: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
