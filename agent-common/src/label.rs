@@ -1,6 +1,6 @@
 //! What the gate keeps with each tracked task, in task storage.
 
-use crate::{OperationKey, pending::ArgumentsMac, plain};
+use crate::{OperationKey, TaskKey, pending::ArgumentsMac, plain};
 
 /// Every operation of the session is refused: it was ended, or it is a canary.
 pub const LABEL_CUT: u32 = 1;
@@ -22,6 +22,9 @@ pub struct Admitted {
     /// Address of the `struct sock` of a connect, otherwise 0: an interrupted
     /// connect may come back on its own socket and on no other.
     pub socket: u64,
+    /// [`crate::Pending::held_ns`] of the hold it was let through by, until it is
+    /// known whether it happened; 0 once that was told.
+    pub untold_ns: u64,
 }
 
 /// Bytes of a file the kernel looks at to tell what it is (`BINPRM_BUF_SIZE`).
@@ -62,6 +65,9 @@ pub struct Label {
     pub padding: u32,
     /// Two slots: a script and its interpreter pass in one execve.
     pub admitted: [Admitted; 2],
+    /// Who was let through: a thread that is not its group's first takes that
+    /// one's place, and its name, when it executes.
+    pub known_as: TaskKey,
     /// What the arguments of the exec under way must be; `present` 0 if any.
     pub arguments: ArgumentsMac,
     /// The script whose exec is under way.
@@ -80,12 +86,18 @@ impl Label {
             },
             until_ns: 0,
             socket: 0,
+            untold_ns: 0,
         };
         Self {
             session,
             flags,
             padding: 0,
             admitted: [EMPTY; 2],
+            known_as: TaskKey {
+                tid: 0,
+                tgid: 0,
+                start_ns: 0,
+            },
             arguments: ArgumentsMac {
                 present: 0,
                 first_len: 0,
@@ -99,9 +111,9 @@ impl Label {
     }
 }
 
-const _: () = assert!(size_of::<Admitted>() == 72);
+const _: () = assert!(size_of::<Admitted>() == 80);
 const _: () = assert!(
-    size_of::<Label>() == 16 + 2 * 72 + size_of::<ArgumentsMac>() + SCRIPT_LINE + SCRIPT_PATH
+    size_of::<Label>() == 16 + 2 * 80 + 16 + size_of::<ArgumentsMac>() + SCRIPT_LINE + SCRIPT_PATH
 );
 
 plain!(Admitted, Script, Label);

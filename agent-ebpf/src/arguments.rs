@@ -12,7 +12,7 @@ use aya_ebpf::{
     macros::lsm,
     programs::LsmContext,
 };
-use holdpoint_agent_common::{ArgumentsMac, Cause, OperationKey, SipHash};
+use holdpoint_agent_common::{ArgumentsMac, Cause, EventKind, SipHash};
 
 use crate::{
     judge::Caller,
@@ -43,14 +43,16 @@ pub(crate) fn compare_arguments(ctx: LsmContext) -> i32 {
     let approved = label.arguments;
     label.arguments.present = 0;
     let bprm: *const u8 = ctx.arg(0);
-    if same(bprm, &approved).unwrap_or(false) {
-        return 0;
-    }
-    // SAFETY: no pointers. The task cannot have begun to exit in the middle of
-    // its own exec, which is the one case in which the helper fails for it.
-    unsafe { bpf_send_signal(SIGKILL) };
-    if let Some(caller) = Caller::new(task, label) {
-        caller.refuse(&OperationKey::default(), Cause::ArgumentsChanged, 0);
+    let (kind, cause) = if same(bprm, &approved).unwrap_or(false) {
+        (EventKind::Released, None)
+    } else {
+        // SAFETY: no pointers. The task cannot have begun to exit in the middle of
+        // its own exec, which is the one case in which the helper fails for it.
+        unsafe { bpf_send_signal(SIGKILL) };
+        (EventKind::Refused, Some(Cause::ArgumentsChanged))
+    };
+    if let Some(mut caller) = Caller::new(task, label) {
+        caller.tell_outcome(kind, cause);
     }
     0
 }

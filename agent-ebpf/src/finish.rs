@@ -10,7 +10,7 @@ use aya_ebpf::{
 use holdpoint_agent_common::{EventKind, LABEL_HELD, OperationKey};
 
 use crate::{
-    judge::{RESTART, clear},
+    judge::{Caller, RESTART, clear},
     kernel::{now_ns, task_key},
     maps::{LABELS, PENDING, TICKETS, emit},
 };
@@ -62,6 +62,11 @@ fn finish(result: i64, exec: bool) -> i32 {
         first.until_ns = now + RESTART_NS;
         second.until_ns = now + RESTART_NS;
     } else {
+        // Let through, and failed before it was too late to.
+        let untold = label.admitted[0].untold_ns | label.admitted[1].untold_ns != 0;
+        if untold && let Some(mut caller) = Caller::new(task, label) {
+            caller.tell_outcome(EventKind::Abandoned, None);
+        }
         clear(label);
     }
     // A thread that executes takes the name of its group's first thread, and with

@@ -82,16 +82,48 @@ impl<'a> Caller<'a> {
     /// Refuses `operation` and tells the daemon why.
     #[inline(always)]
     pub(crate) fn refuse(&self, operation: &OperationKey, cause: Cause, held_ns: u64) -> i32 {
+        self.tell(EventKind::Refused, Some(cause), held_ns, operation);
+        REFUSED
+    }
+
+    /// Tells the daemon.
+    #[inline(always)]
+    pub(crate) fn tell(
+        &self,
+        kind: EventKind,
+        cause: Option<Cause>,
+        held_ns: u64,
+        operation: &OperationKey,
+    ) {
         emit(
-            EventKind::Refused,
-            Some(cause),
+            kind,
+            cause,
             &self.key,
             self.label.session,
             now_ns(),
             held_ns,
             operation,
         );
-        REFUSED
+    }
+
+    /// Tells what became of everything that was let through and not told yet.
+    #[inline(always)]
+    pub(crate) fn tell_outcome(&mut self, kind: EventKind, cause: Option<Cause>) {
+        for index in 0..2 {
+            let slot = self.label.admitted[index];
+            if slot.untold_ns != 0 {
+                self.label.admitted[index].untold_ns = 0;
+                emit(
+                    kind,
+                    cause,
+                    &self.label.known_as,
+                    self.label.session,
+                    now_ns(),
+                    slot.untold_ns,
+                    &slot.operation,
+                );
+            }
+        }
     }
 }
 
@@ -197,15 +229,14 @@ fn answered(caller: &mut Caller<'_>, attempt: &Attempt, now: u64) -> Option<i32>
         slot.operation = *operation;
         slot.until_ns = now + ADMITTED_NS;
         slot.socket = attempt.socket;
-        emit(
-            EventKind::Released,
-            None,
-            &caller.key,
-            caller.label.session,
-            now,
-            held_ns,
-            operation,
-        );
+        slot.untold_ns = 0;
+        if caller.label.arguments.present == 1 {
+            // It may still be killed for its arguments: told once they are seen.
+            slot.untold_ns = held_ns;
+            caller.label.known_as = caller.key;
+        } else {
+            caller.tell(EventKind::Released, None, held_ns, operation);
+        }
         return Some(0);
     }
     if answer == Answer::Kill as u32 {

@@ -175,6 +175,10 @@ impl<G: Gate + ?Sized> Daemon<G> {
                 debug!(hold = %id, "refused");
                 self.holds.refused(id)
             }
+            GateEvent::Changed(id) => {
+                warn!(hold = %id, "killed: its arguments were not those that were approved");
+                self.holds.changed(id)
+            }
             GateEvent::Abandoned(id) => {
                 debug!(hold = %id, "given up");
                 self.holds.abandoned(id, "the call ended by itself")

@@ -189,11 +189,13 @@ impl Holds {
             return Vec::new();
         }
         let mut effects = Vec::new();
-        // A thread waits with one operation at a time: an older one is over.
+        // A thread waits with one operation at a time: an older one is over, but
+        // for a script that was let go on and whose interpreter is held now.
         let older: Vec<HoldId> = self
             .waiting
             .keys()
             .filter(|id| id.task() == held.id.task())
+            .filter(|id| !self.waiting.get(id).is_some_and(Hold::is_released))
             .copied()
             .collect();
         for id in older {
@@ -297,6 +299,15 @@ impl Holds {
         self.ended(id, v1::Outcome::Refused, "")
     }
 
+    /// The kernel killed the process for other arguments than the approved ones.
+    pub fn changed(&mut self, id: HoldId) -> Vec<Effect> {
+        self.ended(
+            id,
+            v1::Outcome::Refused,
+            "its arguments changed while it was held, and the process was killed",
+        )
+    }
+
     /// The operation ended without using an answer.
     pub fn abandoned(&mut self, id: HoldId, reason: &str) -> Vec<Effect> {
         let mut effects = self.ended(id, v1::Outcome::Gone, reason);
@@ -314,6 +325,7 @@ impl Holds {
     ) -> Vec<Effect> {
         let mut effects = Vec::new();
         let mut present = HashSet::new();
+        let tasks: HashSet<TaskKey> = waiting.iter().map(|held| held.id.task()).collect();
         for held in waiting {
             present.insert(held.id);
             let id = held.id;
@@ -331,7 +343,12 @@ impl Holds {
             }
         }
         for id in self.waiting.keys().copied().collect::<Vec<_>>() {
-            effects.extend(self.reconcile_one(id, present.contains(&id), &state, now_ns));
+            // Its call goes on: the thread is held with the interpreter.
+            let goes_on =
+                tasks.contains(&id.task()) && self.waiting.get(&id).is_some_and(Hold::is_released);
+            if present.contains(&id) || !goes_on {
+                effects.extend(self.reconcile_one(id, present.contains(&id), &state, now_ns));
+            }
         }
         effects
     }
@@ -442,6 +459,16 @@ impl Holds {
 }
 
 impl Hold {
+    fn is_released(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Answered {
+                answer: Answer::Release(_),
+                ..
+            }
+        )
+    }
+
     fn repeated(&self, ask: &Ask) -> Repeated {
         Repeated {
             task: self.held.id.task(),

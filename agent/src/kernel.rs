@@ -158,7 +158,10 @@ pub enum GateEvent {
     Released(HoldId),
     /// A ticket was used and the operation was refused.
     Refused(HoldId),
-    /// The operation ended without using an answer.
+    /// A ticket was used, but the arguments were not those that were approved: the
+    /// process was killed before its first instruction.
+    Changed(HoldId),
+    /// The operation ended without using an answer, or failed by itself after.
     Abandoned(HoldId),
     /// The kernel refused on its own, without a hold.
     RefusedAlone {
@@ -488,6 +491,7 @@ impl GateEvent {
             raw::EventKind::Abandoned => Self::Abandoned(id),
             raw::EventKind::Refused => match Cause::try_from(event.cause)? {
                 Cause::Ticket => Self::Refused(id),
+                Cause::ArgumentsChanged if event.held_ns != 0 => Self::Changed(id),
                 cause => Self::RefusedAlone {
                     task: event.task,
                     session: SessionId(event.session),

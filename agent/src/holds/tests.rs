@@ -289,6 +289,33 @@ fn a_refused_attempt_is_not_asked_about_again_at_once() {
     }
 }
 
+#[test]
+fn a_script_that_was_let_go_on_outlasts_the_hold_of_its_interpreter() {
+    let (mut holds, script) = asking();
+    holds.decided(&decided(1, true), 3).unwrap();
+    let interpreter = held(1, 100);
+    let effects = holds.discovered(interpreter.clone(), 100);
+    assert!(matches!(effects[..], [Effect::Describe(_)]), "{effects:?}");
+    for _ in 0..10 {
+        let effects = holds.reconcile(vec![interpreter.clone()], |_| TaskState::Stopped, 101);
+        assert!(effects.is_empty(), "{effects:?}");
+    }
+    let effects = holds.released(script.id);
+    assert!(matches!(told(&effects)[..], [Message::Outcome(_)]));
+}
+
+#[test]
+fn a_kill_for_other_arguments_is_no_release() {
+    let (mut holds, waiting) = asking();
+    holds.decided(&decided(1, true), 3).unwrap();
+    let effects = holds.changed(waiting.id);
+    let [Message::Outcome(outcome)] = &told(&effects)[..] else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(outcome.outcome(), v1::Outcome::Refused);
+    assert!(outcome.detail.contains("arguments changed"));
+}
+
 /// Everything that can happen to two tasks.
 #[derive(Clone, Debug)]
 enum Step {

@@ -332,7 +332,7 @@ impl Gate for SimulatedGate {
             Answer::Release(approved)
                 if approved.present == 1 && actual.is_some_and(|actual| actual != approved) =>
             {
-                (Fate::Died, GateEvent::Released(held.id))
+                (Fate::Died, GateEvent::Changed(held.id))
             }
             Answer::Release(_) => (Fate::Passed, GateEvent::Released(held.id)),
             Answer::Refuse => (Fate::Refused, GateEvent::Refused(held.id)),

@@ -3,7 +3,7 @@
 
 use std::{fs, io::Write as _, os::unix::fs::symlink};
 
-use holdpoint_proto::v1::{RequestState, operation::Kind};
+use holdpoint_proto::v1::{Outcome, RequestState, operation::Kind};
 use holdpoint_tests::{
     guest::{Place, Stack, guest, reviews::kind},
     patience::wait_until,
@@ -112,7 +112,13 @@ fn is_killed_when_swapped(how: &str, what: &str, script: bool) {
     let done = session.wait();
     assert_eq!(place.witness("witness"), None, "{done:?}");
     assert_eq!(done.code, Some(128 + libc::SIGKILL), "{done:?}");
-    assert_eq!(guest.bob.get(&request.id).state(), RequestState::Approved);
+    // The record says what became of the approval.
+    let record = guest.bob.wait_for_outcome(&request.id, Outcome::Refused);
+    assert_eq!(record.state(), RequestState::Approved);
+    assert!(
+        record.outcome_detail.contains("arguments changed"),
+        "{record:?}"
+    );
 }
 
 #[test]
