@@ -35,8 +35,10 @@ const RETRY_NS: u64 = 2_000_000_000;
 const REFUSAL_NS: u64 = 5_000_000_000;
 
 /// In how many looks in a row a task must have gone on without trying again
-/// before its hold counts as given up.
-const GIVEN_UP: u8 = 3;
+/// before its hold counts as given up, or in how many its end must go untold
+/// before the event counts as lost. Some ten seconds: on a busy host a task may
+/// wait that long for a processor, and an exec for its file.
+const GIVEN_UP: u8 = 20;
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -191,11 +193,12 @@ impl Holds {
         let mut effects = Vec::new();
         // A thread waits with one operation at a time: an older one is over, but
         // for a script that was let go on and whose interpreter is held now.
+        let interpreter = held.attempted.is_interpreter();
         let older: Vec<HoldId> = self
             .waiting
             .keys()
             .filter(|id| id.task() == held.id.task())
-            .filter(|id| !self.waiting.get(id).is_some_and(Hold::is_released))
+            .filter(|id| !interpreter || !self.waiting.get(id).is_some_and(Hold::is_released))
             .copied()
             .collect();
         for id in older {
@@ -325,7 +328,11 @@ impl Holds {
     ) -> Vec<Effect> {
         let mut effects = Vec::new();
         let mut present = HashSet::new();
-        let tasks: HashSet<TaskKey> = waiting.iter().map(|held| held.id.task()).collect();
+        let with_interpreter: HashSet<TaskKey> = waiting
+            .iter()
+            .filter(|held| held.attempted.is_interpreter())
+            .map(|held| held.id.task())
+            .collect();
         for held in waiting {
             present.insert(held.id);
             let id = held.id;
@@ -333,7 +340,7 @@ impl Holds {
                 let tried = held.evaluations != hold.held.evaluations;
                 hold.held.evaluations = held.evaluations;
                 hold.went_on = match state(id) {
-                    TaskState::Running if !tried => hold.went_on + 1,
+                    TaskState::Running if !tried => hold.went_on.saturating_add(1),
                     _ => 0,
                 };
             } else if state(id) == TaskState::Gone {
@@ -344,8 +351,8 @@ impl Holds {
         }
         for id in self.waiting.keys().copied().collect::<Vec<_>>() {
             // Its call goes on: the thread is held with the interpreter.
-            let goes_on =
-                tasks.contains(&id.task()) && self.waiting.get(&id).is_some_and(Hold::is_released);
+            let goes_on = with_interpreter.contains(&id.task())
+                && self.waiting.get(&id).is_some_and(Hold::is_released);
             if present.contains(&id) || !goes_on {
                 effects.extend(self.reconcile_one(id, present.contains(&id), &state, now_ns));
             }
@@ -366,7 +373,7 @@ impl Holds {
         if !present {
             // Its end was told by an event that is lost or still on its way; what
             // is on its way comes before the next look.
-            hold.went_on += 1;
+            hold.went_on = hold.went_on.saturating_add(1);
             if hold.went_on < GIVEN_UP {
                 return Vec::new();
             }

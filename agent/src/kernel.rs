@@ -104,6 +104,19 @@ pub enum Attempted {
     Connect(Destination),
 }
 
+impl Attempted {
+    /// Whether it is the second half of an exec: the interpreter of a script.
+    pub const fn is_interpreter(&self) -> bool {
+        matches!(
+            self,
+            Self::Exec {
+                interprets: Some(_),
+                ..
+            }
+        )
+    }
+}
+
 /// The file that named an interpreter.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Interpreted {

@@ -4,7 +4,7 @@ use holdpoint_proto::v1::host_message::Message;
 use proptest::prelude::*;
 
 use super::*;
-use crate::kernel::{Attempted, Destination, SessionId, TaskKey};
+use crate::kernel::{Attempted, Destination, ExecMemory, FileId, Interpreted, SessionId, TaskKey};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -206,8 +206,9 @@ fn a_task_that_goes_on_gave_up_unless_it_keeps_trying() {
         evaluations: 19,
         ..waiting
     };
-    assert!(holds.reconcile(vec![gone.clone()], running, 3).is_empty());
-    assert!(holds.reconcile(vec![gone.clone()], running, 3).is_empty());
+    for _ in 1..GIVEN_UP {
+        assert!(holds.reconcile(vec![gone.clone()], running, 3).is_empty());
+    }
     let effects = holds.reconcile(vec![gone], running, 3);
     assert!(matches!(told(&effects)[..], [Message::Withdraw(_)]));
 }
@@ -231,7 +232,7 @@ fn a_lost_event_is_said_honestly() {
     let (mut holds, _) = asking();
     holds.decided(&decided(1, true), 3).unwrap();
     let mut effects = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..GIVEN_UP {
         effects.extend(holds.reconcile(Vec::new(), |_| TaskState::Running, 4));
     }
     let [Message::Outcome(outcome)] = &told(&effects)[..] else {
@@ -293,15 +294,35 @@ fn a_refused_attempt_is_not_asked_about_again_at_once() {
 fn a_script_that_was_let_go_on_outlasts_the_hold_of_its_interpreter() {
     let (mut holds, script) = asking();
     holds.decided(&decided(1, true), 3).unwrap();
-    let interpreter = held(1, 100);
+    let interpreter = Held {
+        attempted: Attempted::Exec {
+            file: FileId::default(),
+            path: Vec::new(),
+            memory: ExecMemory::default(),
+            interprets: Some(Interpreted::Other),
+        },
+        ..held(1, 100)
+    };
     let effects = holds.discovered(interpreter.clone(), 100);
     assert!(matches!(effects[..], [Effect::Describe(_)]), "{effects:?}");
-    for _ in 0..10 {
+    for _ in 0..2 * GIVEN_UP {
         let effects = holds.reconcile(vec![interpreter.clone()], |_| TaskState::Stopped, 101);
         assert!(effects.is_empty(), "{effects:?}");
     }
     let effects = holds.released(script.id);
     assert!(matches!(told(&effects)[..], [Message::Outcome(_)]));
+}
+
+#[test]
+fn an_approval_that_was_left_for_another_operation_is_gone() {
+    let (mut holds, waiting) = asking();
+    holds.decided(&decided(1, true), 3).unwrap();
+    let effects = holds.discovered(held(1, 100), 100);
+    let [Message::Outcome(outcome)] = &told(&effects)[..] else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(outcome.outcome(), v1::Outcome::Gone);
+    assert!(effects.contains(&Effect::Forget(waiting.id)));
 }
 
 #[test]
