@@ -17,7 +17,7 @@ use crate::{
     grpc,
     service::{Approver, expiry, now},
     signer::{Signer, SignerError},
-    state_dir::{StateDir, StateDirError},
+    state_dir::{Claim, StateDir, StateDirError},
     store::{Store, StoreError},
 };
 
@@ -38,7 +38,7 @@ pub struct Server {
     tls: ServerTlsConfig,
     state_dir: PathBuf,
     /// Keeps a second server off the state directory.
-    claim: std::fs::File,
+    claim: Claim,
 }
 
 /// Why the server can't start.

@@ -59,6 +59,20 @@ pub enum StateDirError {
     Served(PathBuf),
 }
 
+/// The right to serve from a state directory, given back when dropped. Closing the
+/// file alone would not do: a child that is being started by another thread holds
+/// a copy of it for a moment, and with it the lock.
+#[derive(Debug)]
+pub(crate) struct Claim(File);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "cannot give the state directory back");
+        }
+    }
+}
+
 impl StateDir {
     /// Opens `path`, making it if it doesn't exist.
     pub(crate) fn open(path: &Path) -> Result<Self, StateDirError> {
@@ -104,13 +118,13 @@ impl StateDir {
     }
 
     /// Makes this process the only one that serves from here.
-    pub(crate) fn claim(&self) -> Result<File, StateDirError> {
+    pub(crate) fn claim(&self) -> Result<Claim, StateDirError> {
         const NAME: &str = "serve.lock";
         self.ensure_private(NAME)?;
         let open = || OpenOptions::new().write(true).open(self.file(NAME));
         let file = open().map_err(|source| self.io("open", NAME, source))?;
         match file.try_lock() {
-            Ok(()) => Ok(file),
+            Ok(()) => Ok(Claim(file)),
             Err(TryLockError::WouldBlock) => Err(StateDirError::Served(self.path.clone())),
             Err(TryLockError::Error(source)) => Err(self.io("lock", NAME, source)),
         }
