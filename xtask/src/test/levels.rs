@@ -31,6 +31,8 @@ const GUEST_LIMIT: Duration = Duration::from_mins(20);
 /// The one test that wants a kernel of its own, and what makes the kernel so.
 const WITHOUT_BPF: &str = "without_the_bpf_module";
 const NO_BPF: &str = "lsm=lockdown,yama,apparmor";
+/// How often a guest may try to come up.
+const BOOTS: u32 = 3;
 const BIN_DIR: &str = "HOLDPOINT_BIN_DIR";
 
 pub(crate) fn unit(layout: &Layout, filters: &[String], tally: &mut Tally) {
@@ -110,11 +112,28 @@ fn boot(
         "" => format!("vm ({kernel})"),
         options => format!("vm ({kernel}, {options})"),
     };
-    let (tap, run) = Tap::new(io::stdout());
-    let ended = Folder::create(&layout.artifacts(), kernel.series()).and_then(|logs| {
-        let ending = vm::run(layout, &job, &logs, Ends::outputs(tap, io::stderr()))?;
-        Ok((ending, logs))
-    });
+    let mut boots = 1;
+    let (ended, run) = loop {
+        let (tap, run) = Tap::new(io::stdout());
+        let ended = Folder::create(&layout.artifacts(), kernel.series()).and_then(|logs| {
+            let ending = vm::run(layout, &job, &logs, Ends::outputs(tap, io::stderr()))?;
+            Ok((ending, logs))
+        });
+        // An emulated processor sometimes trips over the kernel's patching of its
+        // own code while it boots. No test had begun then, so none is repeated.
+        let died_booting = matches!(&ended, Ok((Ending::Died, _)))
+            && run
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_untouched();
+        if !died_booting || boots == BOOTS {
+            break (ended, run);
+        }
+        boots += 1;
+        say(format!(
+            "the guest died before any test began; boot {boots} of {BOOTS}"
+        ));
+    };
     match ended {
         Ok((ending, logs)) => {
             let ended_well = ending == Ending::Exited(0);

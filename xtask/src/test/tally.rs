@@ -88,6 +88,11 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Whether no test program has begun.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.started == 0
+    }
+
     fn unfinished(&self) -> bool {
         self.started > self.results
     }
