@@ -38,13 +38,12 @@ pub struct Offsets {
     pub sock_net: u32,
     pub net_inum: u32,
     pub regs_orig_ax: u32,
-    pub regs_bx: u32,
     pub regs_cx: u32,
     pub regs_dx: u32,
     pub regs_si: u32,
     pub regs_r10: u32,
 }
 
-const _: () = assert!(size_of::<Offsets>() == 30 * 4);
+const _: () = assert!(size_of::<Offsets>() == 29 * 4);
 
 plain!(Offsets);

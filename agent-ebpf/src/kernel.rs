@@ -37,7 +37,6 @@ static OFFSETS: Offsets = Offsets {
     sock_net: 0,
     net_inum: 0,
     regs_orig_ax: 0,
-    regs_bx: 0,
     regs_cx: 0,
     regs_dx: 0,
     regs_si: 0,

@@ -384,9 +384,7 @@ impl Holds {
         if state(id) == TaskState::Gone {
             return self.abandoned(id, "the process is gone");
         }
-        // An answered one may just not have been scheduled yet.
-        let answered = matches!(hold.phase, Phase::Answered { .. });
-        if hold.went_on >= GIVEN_UP && !answered {
+        if hold.went_on >= GIVEN_UP {
             return self.abandoned(id, "the process gave the operation up");
         }
         match &mut hold.phase {
@@ -397,7 +395,11 @@ impl Holds {
                 let report = Report::expired(&ask.request_id);
                 self.refuse(id, report, now_ns)
             }
-            Phase::Answered { answer, at_ns, .. } if now_ns.saturating_sub(*at_ns) >= RETRY_NS => {
+            // Only while it is stopped: a ticket for a task that went on without
+            // its operation would wait for a later one.
+            Phase::Answered { answer, at_ns, .. }
+                if state(id) == TaskState::Stopped && now_ns.saturating_sub(*at_ns) >= RETRY_NS =>
+            {
                 *at_ns = now_ns;
                 vec![Effect::Answer(Box::new(hold.held.clone()), *answer)]
             }

@@ -228,6 +228,23 @@ fn an_unused_ticket_is_given_again() {
 }
 
 #[test]
+fn an_approval_that_was_jumped_away_from_gets_no_more_tickets() {
+    let (mut holds, waiting) = asking();
+    holds.decided(&decided(1, true), 3).unwrap();
+    let mut effects = Vec::new();
+    for round in 1..=u64::from(GIVEN_UP) {
+        effects.extend(holds.reconcile(
+            vec![waiting.clone()],
+            |_| TaskState::Running,
+            round * SECOND,
+        ));
+    }
+    assert!(answers(&effects).is_empty(), "{effects:?}");
+    assert!(effects.contains(&Effect::Forget(waiting.id)));
+    assert!(holds.is_empty());
+}
+
+#[test]
 fn a_lost_event_is_said_honestly() {
     let (mut holds, _) = asking();
     holds.decided(&decided(1, true), 3).unwrap();

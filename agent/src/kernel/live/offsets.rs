@@ -54,7 +54,6 @@ fn of(types: &Types<'_>) -> Result<Offsets, GateError> {
         sock_net: types.offset("sock", &["__sk_common.skc_net.net"])?,
         net_inum: types.offset("net", &["ns.inum"])?,
         regs_orig_ax: types.offset("pt_regs", &["orig_ax"])?,
-        regs_bx: types.offset("pt_regs", &["bx"])?,
         regs_cx: types.offset("pt_regs", &["cx"])?,
         regs_dx: types.offset("pt_regs", &["dx"])?,
         regs_si: types.offset("pt_regs", &["si"])?,
