@@ -6,7 +6,10 @@ use std::{
 };
 
 use holdpoint_proto::v1::{Outcome, Request, RequestState, operation::Kind};
-use holdpoint_tests::guest::{Place, Stack, guest, listener::Listener, reviews::kind};
+use holdpoint_tests::{
+    guest::{Place, Stack, guest, listener::Listener, reviews::kind},
+    patience::wait_until,
+};
 use nix::sys::socket::{Backlog, listen};
 
 fn destination(request: &Request) -> (Vec<u8>, u32) {
@@ -115,7 +118,11 @@ fn one_approval_is_one_connection_root() {
     // are let go on for a moment, at the latest when the first is answered.
     let mut approved = 0;
     while approved < 3 {
-        let pending = guest.bob.wait_for_some(&id);
+        let pending = wait_until("a pending request", || {
+            session.continue_500_times();
+            let pending = guest.bob.pending(&id);
+            if pending.is_empty() { Err(()) } else { Ok(pending) }
+        });
         assert_eq!(listener.connections(), approved);
         let request = &pending[0];
         guest.bob.approve(request);
@@ -145,9 +152,17 @@ fn threads_that_are_held_at_once_see_nothing_of_it_root() {
     let mut session = guest.session(&[&attack, "threads", &THREADS.to_string(), TO]);
     let id = Stack::session_id(&mut session);
     guest.bob.wait_for_some(&id);
-    // Each stray signal lets all of them be judged again, side by side.
-    session.continue_500_times();
-    let held = guest.bob.wait_for_pending(&id, THREADS);
+    // The first stop keeps all threads, whether they have got as far as their
+    // call or not. Each stray signal lets all of them go on side by side.
+    let held = wait_until("a request for each thread", || {
+        session.continue_500_times();
+        let pending = guest.bob.pending(&id);
+        if pending.len() == THREADS {
+            Ok(pending)
+        } else {
+            Err(pending.len())
+        }
+    });
     session.continue_500_times();
     assert_eq!(session.peek().0, "", "a call returned");
     listener.assert_silence();
