@@ -295,6 +295,10 @@ impl<G: Gate + ?Sized> Daemon<G> {
                 self.carry_out(effects);
             }
             Message::Decision(decision) => self.decision(decision),
+            Message::Revoke(revoke) => {
+                // This host honours no grants, and so holds none to give up.
+                debug!(grant = revoke.grant_id, "a grant was revoked");
+            }
         }
     }
 

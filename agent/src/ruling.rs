@@ -113,6 +113,7 @@ fn ask(
         rule: judgement.rule.map(|rule| v1::Rule {
             name: rule.name.clone(),
             justification: rule.justification.clone(),
+            ..v1::Rule::default()
         }),
     };
     let waited = Duration::from_nanos(moment.boot_ns.saturating_sub(held.id.held_ns));
@@ -145,6 +146,7 @@ fn operation(attempted: &Attempted, exec: ExecFacts) -> v1::Operation {
             argv: exec.argv,
             environment_sha256: exec.environment_sha256.to_vec(),
             path_is_hosts: exec.path_is_hosts,
+            ..v1::Exec::default()
         }),
         Attempted::Connect(to) => v1::operation::Kind::Connect(connect(to)),
     };

@@ -152,7 +152,7 @@ fn hello() -> v1::Hello {
             .unwrap_or_default()
             .trim()
             .to_owned(),
-        enforcing: false,
+        ..v1::Hello::default()
     }
 }
 

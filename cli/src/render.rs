@@ -21,6 +21,7 @@ pub(crate) fn state(request: &Request) -> &'static str {
         RequestState::Denied => "denied",
         RequestState::Expired => "expired",
         RequestState::Withdrawn => "withdrawn",
+        RequestState::Flagged => "flagged",
         RequestState::Unspecified => "unknown",
     }
 }

@@ -73,8 +73,22 @@ mod tests {
             &|d| d.grant = None,
             &|d| grant(d, |g| g.id.push('x')),
             &|d| grant(d, |g| g.scope = GrantScope::Process.into()),
-            &|d| grant(d, |g| g.ttl = Some(prost_types::Duration { seconds: 1, nanos: 0 })),
-            &|d| grant(d, |g| g.expires_at = Some(prost_types::Timestamp { seconds: 1, nanos: 0 })),
+            &|d| {
+                grant(d, |g| {
+                    g.ttl = Some(prost_types::Duration {
+                        seconds: 1,
+                        nanos: 0,
+                    })
+                })
+            },
+            &|d| {
+                grant(d, |g| {
+                    g.expires_at = Some(prost_types::Timestamp {
+                        seconds: 1,
+                        nanos: 0,
+                    })
+                })
+            },
             &|d| grant(d, |g| g.max_uses = 2),
             &|d| {
                 d.decided_at = Some(prost_types::Timestamp {

@@ -141,6 +141,7 @@ impl Reviewer {
             verdict: verdict.into(),
             reason: "seen and judged".to_owned(),
             digest: request.digest.clone(),
+            ..DecideRequest::default()
         };
         let response = within("a decision", self.0.decide(decide)).await?;
         Ok(response.into_inner().request.unwrap())

@@ -1,6 +1,6 @@
 //! Stored values as messages and back.
 
-use holdpoint_proto::v1;
+use holdpoint_proto::{digest, v1};
 use tonic::Status;
 
 use crate::{
@@ -17,6 +17,8 @@ pub(super) fn request(request: Request) -> v1::Request {
         Some(Outcome::Gone) => v1::Outcome::Gone,
     };
     v1::Request {
+        operation_digest: digest::operation(&request.context)
+            .map_or_else(Vec::new, |digest| digest.to_vec()),
         id: request.id,
         digest: request.digest,
         context: Some(request.context),
@@ -49,9 +51,9 @@ pub(super) fn states_in(states: &[i32]) -> Result<Vec<State>, Status> {
         Ok(v1::RequestState::Denied) => Ok(State::Denied),
         Ok(v1::RequestState::Expired) => Ok(State::Expired),
         Ok(v1::RequestState::Withdrawn) => Ok(State::Withdrawn),
-        Ok(v1::RequestState::Unspecified) | Err(_) => Err(Status::invalid_argument(format!(
-            "there is no request state {number}"
-        ))),
+        Ok(v1::RequestState::Flagged | v1::RequestState::Unspecified) | Err(_) => Err(
+            Status::invalid_argument(format!("there is no request state {number}")),
+        ),
     };
     let mut states = states.iter().map(state_in).collect::<Result<Vec<_>, _>>()?;
     // Repeated ones would only make the query longer.
@@ -65,7 +67,7 @@ pub(super) fn verdict_in(verdict: v1::Verdict) -> Result<Verdict, Status> {
     match verdict {
         v1::Verdict::Approve => Ok(Verdict::Approve),
         v1::Verdict::Deny => Ok(Verdict::Deny),
-        v1::Verdict::Unspecified => Err(Status::invalid_argument(
+        v1::Verdict::Flag | v1::Verdict::Unspecified => Err(Status::invalid_argument(
             "a decision must say approve or deny",
         )),
     }

@@ -5,10 +5,11 @@ mod caller;
 use std::{sync::Arc, time::Duration};
 
 use holdpoint_proto::v1::{
-    DecideRequest, DecideResponse, GetRequestRequest, GetRequestResponse, ListRequestsRequest,
-    ListRequestsResponse, LoginRequest, LoginResponse, LogoutRequest, LogoutResponse,
-    WatchRequestsRequest, WatchRequestsResponse, WhoAmIRequest, WhoAmIResponse,
-    reviews_server::Reviews,
+    DecideRequest, DecideResponse, GetRequestRequest, GetRequestResponse, LiftFlagRequest,
+    LiftFlagResponse, ListFlagsRequest, ListFlagsResponse, ListGrantsRequest, ListGrantsResponse,
+    ListRequestsRequest, ListRequestsResponse, LoginRequest, LoginResponse, LogoutRequest,
+    LogoutResponse, RevokeGrantRequest, RevokeGrantResponse, WatchRequestsRequest,
+    WatchRequestsResponse, WhoAmIRequest, WhoAmIResponse, reviews_server::Reviews,
 };
 use tokio::{
     sync::mpsc,
@@ -150,6 +151,34 @@ impl Reviews for Service {
         Ok(Response::new(DecideResponse {
             request: Some(convert::request(decided?)),
         }))
+    }
+
+    async fn list_grants(
+        &self,
+        _request: Request<ListGrantsRequest>,
+    ) -> Result<Response<ListGrantsResponse>, Status> {
+        Err(Status::unimplemented("this approver knows no grants"))
+    }
+
+    async fn revoke_grant(
+        &self,
+        _request: Request<RevokeGrantRequest>,
+    ) -> Result<Response<RevokeGrantResponse>, Status> {
+        Err(Status::unimplemented("this approver knows no grants"))
+    }
+
+    async fn list_flags(
+        &self,
+        _request: Request<ListFlagsRequest>,
+    ) -> Result<Response<ListFlagsResponse>, Status> {
+        Err(Status::unimplemented("this approver knows no flags"))
+    }
+
+    async fn lift_flag(
+        &self,
+        _request: Request<LiftFlagRequest>,
+    ) -> Result<Response<LiftFlagResponse>, Status> {
+        Err(Status::unimplemented("this approver knows no flags"))
     }
 }
 

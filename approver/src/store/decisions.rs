@@ -104,6 +104,7 @@ impl From<Decision> for v1::Decision {
             reason: decision.reason,
             decided_at: Some(decision.decided_at.into()),
             signature: decision.signature,
+            grant: None,
         }
     }
 }

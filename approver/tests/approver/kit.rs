@@ -362,6 +362,7 @@ pub(crate) fn request_of(owner: &str, time_left: Duration) -> OpenRequest {
         rule: Some(Rule {
             name: "upload".into(),
             justification: "data leaves the machine".into(),
+            ..Rule::default()
         }),
     };
     OpenRequest {
@@ -408,6 +409,7 @@ pub(crate) async fn decide(
         verdict: verdict.into(),
         reason: "I know this upload".into(),
         digest: request.digest.clone(),
+        ..DecideRequest::default()
     };
     Ok(person.decide(decide).await?.into_inner().request.unwrap())
 }

@@ -86,6 +86,7 @@ fn run(
             verdict: verdict.into(),
             reason: arguments.reason.clone(),
             digest: request.digest.clone(),
+            ..DecideRequest::default()
         };
         let decided = match approver.decide(decision).await {
             Ok(decided) => decided.ok_or(DecideError::NoAnswer { id: request.id })?,
@@ -154,6 +155,7 @@ fn not_pending(request: &Request) -> Option<DecideError> {
         }
         RequestState::Approved => "approved",
         RequestState::Denied => "denied",
+        RequestState::Flagged => "flagged",
     };
     Some(match &request.decision {
         Some(decision) => DecideError::Decided {

@@ -160,6 +160,7 @@ fn decision(decision: &Decision) -> Value {
     let verdict = match decision.verdict() {
         Verdict::Approve => Some("approve"),
         Verdict::Deny => Some("deny"),
+        Verdict::Flag => Some("flag"),
         Verdict::Unspecified => None,
     };
     json!({

@@ -50,6 +50,7 @@ pub(crate) fn show(request: &Request, now: Timestamp) -> String {
         let verb = match decision.verdict() {
             Verdict::Approve => "approved",
             Verdict::Deny => "denied",
+            Verdict::Flag => "flagged",
             Verdict::Unspecified => "decided",
         };
         page.field(
@@ -87,6 +88,7 @@ pub(crate) fn standing(request: &Request, now: Timestamp) -> String {
             format!("pending, {} left", time::span(time::seconds(now, deadline)))
         }
         (RequestState::Expired, _) => "expired: nobody answered in time".to_owned(),
+        (RequestState::Flagged, _) => "flagged: refused until the flag is lifted".to_owned(),
         (RequestState::Withdrawn, _) => "withdrawn: the operation waits no longer".to_owned(),
         _ => state(request).to_owned(),
     }

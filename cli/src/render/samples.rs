@@ -65,6 +65,7 @@ fn request(id: &str, kind: Kind, process: Process) -> Request {
         rule: Some(Rule {
             name: "uploads".into(),
             justification: "sends files out of this host".into(),
+            ..Rule::default()
         }),
     };
     Request {
@@ -93,6 +94,7 @@ fn exec(path: &[u8], argv: &[&[u8]]) -> Kind {
         argv: words(argv),
         environment_sha256: vec![0xab; 32],
         path_is_hosts: true,
+        ..Exec::default()
     })
 }
 
@@ -167,6 +169,7 @@ pub(super) fn denied_connect() -> Request {
         reason: "not from \u{1b}[0m here".into(),
         decided_at: Some(at(-7_300)),
         signature: vec![1; 64],
+        ..Decision::default()
     });
     request.outcome = Outcome::Refused.into();
     request.outcome_detail = "EPERM".into();

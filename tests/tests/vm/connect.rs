@@ -121,7 +121,11 @@ fn one_approval_is_one_connection_root() {
         let pending = wait_until("a pending request", || {
             session.continue_500_times();
             let pending = guest.bob.pending(&id);
-            if pending.is_empty() { Err(()) } else { Ok(pending) }
+            if pending.is_empty() {
+                Err(())
+            } else {
+                Ok(pending)
+            }
         });
         assert_eq!(listener.connections(), approved);
         let request = &pending[0];

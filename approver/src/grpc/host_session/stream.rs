@@ -163,8 +163,12 @@ impl Stream<'_> {
     }
 
     async fn reject(&self, request_id: String, reason: String) -> Result<(), Status> {
-        self.answer(Down::Rejected(Rejected { request_id, reason }))
-            .await
+        self.answer(Down::Rejected(Rejected {
+            request_id,
+            reason,
+            flagged: false,
+        }))
+        .await
     }
 
     async fn admit(&self) -> Result<(), Status> {
