@@ -266,7 +266,7 @@ impl<G: Gate + ?Sized> Daemon<G> {
                 self.link = Some(sender);
             }
             LinkEvent::Down => self.link = None,
-            LinkEvent::Message(message) => self.approver_said(message),
+            LinkEvent::Message(message) => self.approver_said(*message),
         }
     }
 

@@ -36,7 +36,7 @@ pub enum LinkEvent {
     /// The stream is down.
     Down,
     /// The approver said something.
-    Message(approver_message::Message),
+    Message(Box<approver_message::Message>),
 }
 
 /// How the link is doing, for people.
@@ -205,7 +205,7 @@ async fn session(
                     }
                 }
                 Ok(Some(ApproverMessage { message: Some(message) })) => {
-                    if events.send(LinkEvent::Message(message)).await.is_err() {
+                    if events.send(LinkEvent::Message(Box::new(message))).await.is_err() {
                         return ("the daemon stops".to_owned(), up);
                     }
                 }

@@ -78,16 +78,16 @@ mod tests {
                     g.ttl = Some(prost_types::Duration {
                         seconds: 1,
                         nanos: 0,
-                    })
-                })
+                    });
+                });
             },
             &|d| {
                 grant(d, |g| {
                     g.expires_at = Some(prost_types::Timestamp {
                         seconds: 1,
                         nanos: 0,
-                    })
-                })
+                    });
+                });
             },
             &|d| grant(d, |g| g.max_uses = 2),
             &|d| {

@@ -230,6 +230,17 @@ mod tests {
         assert_ne!(of(&connect), digest);
     }
 
+    fn file(context: &mut RequestContext) -> &mut Exec {
+        match context.operation.as_mut().unwrap().kind.as_mut().unwrap() {
+            Kind::Exec(exec) => exec,
+            Kind::Connect(_) => panic!("an exec"),
+        }
+    }
+
+    fn process(context: &mut RequestContext) -> &mut Process {
+        context.process.as_mut().unwrap()
+    }
+
     #[test]
     fn the_same_operation_is_known_wherever_it_is_attempted() {
         let attempt = |change: fn(&mut RequestContext)| {
@@ -238,15 +249,6 @@ mod tests {
             change(&mut context);
             operation(&context).unwrap()
         };
-        fn file(context: &mut RequestContext) -> &mut Exec {
-            match context.operation.as_mut().unwrap().kind.as_mut().unwrap() {
-                Kind::Exec(exec) => exec,
-                Kind::Connect(_) => panic!("an exec"),
-            }
-        }
-        fn process(context: &mut RequestContext) -> &mut Process {
-            context.process.as_mut().unwrap()
-        }
         let one = attempt(|_| ());
         let same: [fn(&mut RequestContext); 4] = [
             |c| process(c).pid = 7,
@@ -267,7 +269,7 @@ mod tests {
                 file(c).file = Some(FileIdentity {
                     inode: 7,
                     ..FileIdentity::default()
-                })
+                });
             },
             |c| file(c).environment.push(EnvironmentVariable::default()),
             |c| {

@@ -10,9 +10,11 @@ use holdpoint_proto::{
     digest,
     v1::{
         DecideRequest, DecideResponse, Decision, Exec, GetRequestRequest, GetRequestResponse,
-        ListRequestsRequest, ListRequestsResponse, LoginRequest, LoginResponse, LogoutRequest,
-        LogoutResponse, Operation, Process, Request, RequestContext, RequestState, Session,
-        Verdict, WatchRequestsRequest, WatchRequestsResponse, WhoAmIRequest, WhoAmIResponse,
+        LiftFlagRequest, LiftFlagResponse, ListFlagsRequest, ListFlagsResponse, ListGrantsRequest,
+        ListGrantsResponse, ListRequestsRequest, ListRequestsResponse, LoginRequest, LoginResponse,
+        LogoutRequest, LogoutResponse, Operation, Process, Request, RequestContext, RequestState,
+        RevokeGrantRequest, RevokeGrantResponse, Session, Verdict, WatchRequestsRequest,
+        WatchRequestsResponse, WhoAmIRequest, WhoAmIResponse,
         operation::Kind,
         reviews_server::{Reviews, ReviewsServer},
     },
@@ -336,5 +338,33 @@ impl Reviews for Service {
         Ok(Response::new(DecideResponse {
             request: Some(one.clone()),
         }))
+    }
+
+    async fn list_grants(
+        &self,
+        _request: tonic::Request<ListGrantsRequest>,
+    ) -> Result<Response<ListGrantsResponse>, Status> {
+        Err(Status::unimplemented("no test asks for it"))
+    }
+
+    async fn revoke_grant(
+        &self,
+        _request: tonic::Request<RevokeGrantRequest>,
+    ) -> Result<Response<RevokeGrantResponse>, Status> {
+        Err(Status::unimplemented("no test asks for it"))
+    }
+
+    async fn list_flags(
+        &self,
+        _request: tonic::Request<ListFlagsRequest>,
+    ) -> Result<Response<ListFlagsResponse>, Status> {
+        Err(Status::unimplemented("no test asks for it"))
+    }
+
+    async fn lift_flag(
+        &self,
+        _request: tonic::Request<LiftFlagRequest>,
+    ) -> Result<Response<LiftFlagResponse>, Status> {
+        Err(Status::unimplemented("no test asks for it"))
     }
 }
