@@ -18,7 +18,7 @@ use super::{
     tally::{Run, Tap},
 };
 use crate::{
-    build::{EBPF_PACKAGE, host_cargo},
+    build::{host_cargo, product_cargo},
     layout::Layout,
     process::{output, say, shown},
     vm::{self, Ending, Ends, Folder, Job, Kernel, Parts, Size},
@@ -36,13 +36,8 @@ const BOOTS: u32 = 3;
 const BIN_DIR: &str = "HOLDPOINT_BIN_DIR";
 
 pub(crate) fn unit(layout: &Layout, filters: &[String], tally: &mut Tally) {
-    let mut product = host_cargo(layout);
-    product.args(["test", "--no-fail-fast", "--workspace"]);
-    // xtask goes apart: built along with the others it would share their
-    // features, and `cargo xtask` would be built anew each time it is called.
-    for package in [EBPF_PACKAGE, TESTS_PACKAGE, "xtask", "xtask-codegen"] {
-        product.args(["--exclude", package]);
-    }
+    let mut product = product_cargo(layout, "test");
+    product.args(["--no-fail-fast", "--exclude", TESTS_PACKAGE]);
     cargo_test(product, "unit", filters, tally);
     let mut xtask = host_cargo(layout);
     xtask.args(["test", "--package", "xtask"]);
@@ -50,14 +45,9 @@ pub(crate) fn unit(layout: &Layout, filters: &[String], tally: &mut Tally) {
 }
 
 pub(crate) fn e2e(layout: &Layout, filters: &[String], tally: &mut Tally) {
-    let mut e2e = host_cargo(layout);
-    e2e.env(BIN_DIR, layout.bin_dir(false)).args([
-        "test",
-        "--package",
-        TESTS_PACKAGE,
-        "--test",
-        "e2e",
-    ]);
+    let mut e2e = product_cargo(layout, "test");
+    e2e.env(BIN_DIR, layout.bin_dir(false))
+        .args(["--test", "e2e"]);
     cargo_test(e2e, "e2e", filters, tally);
 }
 
@@ -149,9 +139,9 @@ fn boot(
 /// Builds the tests for guests and gives the program they are in.
 fn vm_program(layout: &Layout) -> Result<PathBuf> {
     let messages = output(
-        host_cargo(layout)
-            .args(["test", "--package", TESTS_PACKAGE, "--test", "vm"])
-            .args(["--no-run", "--message-format", "json"])
+        product_cargo(layout, "test")
+            .args(["--test", "vm", "--no-run"])
+            .args(["--message-format", "json"])
             .stderr(Stdio::inherit()),
     )?;
     messages
