@@ -27,9 +27,62 @@ pub struct Config {
     /// Where local callers reach the daemon.
     #[serde(default = "default_socket")]
     pub control_socket: PathBuf,
+    /// What the daemon says of itself.
+    #[serde(default)]
+    pub log: LogConfig,
     /// Kinds of AI agents, by name.
     #[serde(default)]
     pub profiles: BTreeMap<String, ProfileConfig>,
+}
+
+/// What the daemon says of itself on standard error.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// How.
+    #[serde(default)]
+    pub format: LogFormat,
+    /// What. The variable `RUST_LOG` goes before it.
+    #[serde(default)]
+    pub level: LogLevel,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The least of what is logged.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// And what somebody should look at.
+    Warn,
+    /// And what happened.
+    #[default]
+    Info,
+    /// And how.
+    Debug,
+}
+
+impl LogLevel {
+    /// As the filter has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
 }
 
 /// One kind of AI agent.
@@ -189,8 +242,8 @@ mod tests {
         let sample = parse(SAMPLE).unwrap();
         let default = parse("").unwrap();
         assert_eq!(
-            (sample.state_dir, sample.control_socket),
-            (default.state_dir, default.control_socket)
+            (sample.state_dir, sample.control_socket, sample.log),
+            (default.state_dir, default.control_socket, default.log)
         );
         let (_, example) = SAMPLE.split_once("# [profiles").unwrap();
         let example: String = format!("# [profiles{example}")
@@ -244,6 +297,8 @@ mod tests {
             error.contains("holdpointd.toml") && error.contains("stat_dir"),
             "{error}"
         );
+        let error = parse("[log]\nformat = \"xml\"").unwrap_err();
+        assert!(error.contains("xml") && error.contains("json"), "{error}");
         let error =
             parse("[profiles.a]\nowner='o'\nusers=['u']\npolicy='p'\nquorum=2").unwrap_err();
         assert!(error.contains("quorum"), "{error}");

@@ -1,10 +1,14 @@
 //! The daemon: ties gate, policy, holds, link and control socket together.
 //!
 //! One task owns all state and does one thing at a time; what may block (reading
-//! a stopped process) runs elsewhere and reports back. Losing this task, or the
+//! a stopped process and its files) runs elsewhere and reports back. Losing this task, or the
 //! whole process, opens nothing: the gate is in the kernel and holds by itself.
 
+mod approver;
 mod callers;
+mod granting;
+mod manager;
+mod reading;
 
 use std::{
     collections::HashMap,
@@ -12,23 +16,27 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use holdpoint_proto::v1::{self, approver_message::Message};
+use holdpoint_proto::v1;
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
     time::MissedTickBehavior,
 };
 use tracing::{debug, error, info, warn};
 
 pub use self::callers::Callers;
+use self::reading::Readers;
 use crate::{
     config::Profiles,
     control,
-    holds::{Decided, Effect, Holds, Ruling},
+    grants::Grants,
+    holds::{Effect, Holds, Ruling},
     identity::Identity,
     kernel::{
-        CANARY_SESSION, DescribeError, Facts, Gate, GateError, GateEvent, Held, HoldId, SessionId,
+        Attempted, CANARY_SESSION, Content, DescribeError, Facts, Gate, GateError, GateEvent, Held,
+        HoldId, SessionId,
     },
     link::{LinkEvent, LinkState},
+    notify::Notifier,
     ruling::{self, Moment},
 };
 
@@ -40,9 +48,6 @@ const RECONCILE_EVERY: Duration = Duration::from_millis(500);
 
 /// How often the canary runs, and sessions without processes are forgotten.
 const CANARY_EVERY: Duration = Duration::from_mins(1);
-
-/// Stopped processes read at once.
-const READERS: usize = 32;
 
 /// Whether the kernel refuses what it must (invariant I9): the reason if not.
 pub type Enforcement = Result<(), String>;
@@ -63,6 +68,10 @@ pub struct Parts<G: ?Sized> {
     pub identity: Box<dyn Fn() -> Option<Identity> + Send>,
     /// From the control socket.
     pub calls: mpsc::Receiver<control::Request>,
+    /// Policies that take the place of those in force.
+    pub reloads: mpsc::Receiver<Profiles>,
+    /// The service manager.
+    pub notifier: Notifier,
 }
 
 /// The state of the running daemon.
@@ -70,22 +79,18 @@ pub struct Daemon<G: Gate + ?Sized> {
     gate: Arc<G>,
     profiles: Profiles,
     holds: Holds,
+    grants: Grants,
     link: Option<mpsc::UnboundedSender<v1::HostMessage>>,
     link_state: watch::Receiver<LinkState>,
     hello: watch::Sender<v1::Hello>,
     identity: Box<dyn Fn() -> Option<Identity> + Send>,
     enforcement: Enforcement,
-    readers: Arc<Semaphore>,
-    described: mpsc::UnboundedSender<Described>,
+    readers: Readers,
     canaries: mpsc::UnboundedSender<Enforcement>,
     users: HashMap<u32, String>,
     lost_events: u64,
-}
-
-/// A stopped process was read.
-struct Described {
-    held: Box<Held>,
-    facts: Result<Facts, DescribeError>,
+    notifier: Notifier,
+    ready: bool,
 }
 
 /// Runs until `stop` resolves. Holds stay in the kernel for the next daemon.
@@ -98,8 +103,10 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
         hello,
         identity,
         mut calls,
+        mut reloads,
+        notifier,
     } = parts;
-    let (described, mut descriptions) = mpsc::unbounded_channel();
+    let (readers, mut readings) = Readers::new();
     let (canaries, mut canary_reports) = mpsc::unbounded_channel();
     let mut gate_events = match gate.events() {
         Some(events) => events,
@@ -110,17 +117,23 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
         gate,
         profiles,
         holds: Holds::default(),
+        grants: Grants::default(),
         link: None,
         link_state,
         hello,
         identity,
         enforcement: Err("the canary has not run yet".to_owned()),
-        readers: Arc::new(Semaphore::new(READERS)),
-        described,
+        readers,
         canaries,
         users: HashMap::new(),
         lost_events: 0,
+        notifier,
+        ready: false,
     };
+    daemon.hello.send_if_modified(|hello| {
+        hello.policies = policies(&daemon.profiles);
+        false
+    });
     // The first one is waited for, so that the approver hears of its result first.
     daemon.send_canary();
     if let Some(report) = canary_reports.recv().await {
@@ -131,16 +144,27 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
     let mut canary = tokio::time::interval(CANARY_EVERY);
     canary.set_missed_tick_behavior(MissedTickBehavior::Delay);
     canary.reset();
+    let mut alive = daemon
+        .notifier
+        .watchdog_interval()
+        .map(tokio::time::interval);
     tokio::pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => break,
             Some(event) = gate_events.recv() => daemon.gate_event(event),
-            Some(described) = descriptions.recv() => daemon.rule(&described),
+            Some(reading) = readings.recv() => daemon.read(reading),
             Some(event) = link_events.recv() => daemon.link_event(event),
             Some(report) = canary_reports.recv() => daemon.canary_reported(report),
             Some(request) = calls.recv() => daemon.call(request),
-            _ = reconcile.tick() => daemon.reconcile(),
+            Some(profiles) = reloads.recv() => daemon.reload(profiles),
+            _ = reconcile.tick() => {
+                daemon.reconcile();
+                daemon.sweep_grants();
+                daemon.tell_status();
+            }
+            // Only this loop can say that it turns.
+            () = next(&mut alive) => daemon.notifier.alive(),
             _ = canary.tick() => {
                 daemon.send_canary();
                 if let Err(error) = daemon.gate.sweep_sessions() {
@@ -149,10 +173,21 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
             }
         }
     }
+    daemon.notifier.stopping();
     info!(
         held = daemon.holds.len(),
         "stopping; what is held stays held"
     );
+}
+
+/// The next tick, never without an interval.
+async fn next(interval: &mut Option<tokio::time::Interval>) {
+    match interval {
+        Some(interval) => {
+            interval.tick().await;
+        }
+        None => std::future::pending().await,
+    }
 }
 
 impl<G: Gate + ?Sized> Daemon<G> {
@@ -196,31 +231,41 @@ impl<G: Gate + ?Sized> Daemon<G> {
         self.carry_out(effects);
     }
 
-    fn rule(&mut self, described: &Described) {
-        let held = &described.held;
-        let ruling = match &described.facts {
-            Err(error) => Ruling::Unreadable {
+    /// A stopped process was read.
+    fn rule(&mut self, held: Box<Held>, facts: &Result<Facts, DescribeError>) {
+        let ruling = match (facts, self.session(held.session)) {
+            (Err(error), _) => Ruling::Unreadable {
                 reason: error.to_string(),
             },
-            Ok(facts) => match self.session(held.session) {
-                Err(error) => Ruling::Unreadable {
-                    reason: error.to_string(),
-                },
-                Ok(session) => {
-                    let user = session
-                        .as_ref()
-                        .map_or_else(String::new, |session| self.user_name(session.uid));
-                    ruling::rule(
-                        held,
-                        facts,
-                        session.as_ref(),
-                        &user,
-                        &self.profiles,
-                        self.moment(),
-                    )
-                }
+            (_, Err(error)) => Ruling::Unreadable {
+                reason: error.to_string(),
             },
+            (Ok(facts), Ok(session)) => {
+                let user = session
+                    .as_ref()
+                    .map_or_else(String::new, |session| self.user_name(session.uid));
+                ruling::rule(
+                    &held,
+                    facts,
+                    session.as_ref(),
+                    &user,
+                    &self.profiles,
+                    self.moment(),
+                )
+            }
         };
+        let is_exec = matches!(held.attempted, Attempted::Exec { .. });
+        match ruling {
+            // What a person decides about, or decided about before, is more than
+            // its name.
+            Ruling::Ask(ask) if is_exec => self.readers.content(&self.gate, held, ask),
+            Ruling::Ask(ask) => self.ask(&held, ask, Content::Unread),
+            ruling => self.ruled(&held, ruling),
+        }
+    }
+
+    /// A hold was judged.
+    fn ruled(&mut self, held: &Held, ruling: Ruling) {
         log_ruling(held, &ruling);
         let effects = self.holds.ruled(held.id, ruling, self.gate.now_ns());
         self.carry_out(effects);
@@ -253,80 +298,6 @@ impl<G: Gate + ?Sized> Daemon<G> {
                     .map_or_else(|| uid.to_string(), |user| user.name)
             })
             .clone()
-    }
-
-    fn link_event(&mut self, event: LinkEvent) {
-        match event {
-            LinkEvent::Up(sender) => {
-                for message in self.holds.unsettled(self.gate.now_ns()) {
-                    if sender.send(message).is_err() {
-                        return;
-                    }
-                }
-                self.link = Some(sender);
-            }
-            LinkEvent::Down => self.link = None,
-            LinkEvent::Message(message) => self.approver_said(*message),
-        }
-    }
-
-    fn approver_said(&mut self, message: Message) {
-        let now = self.gate.now_ns();
-        match message {
-            Message::Welcome(_) => {}
-            Message::Accepted(accepted) => {
-                debug!(
-                    request = accepted.request_id,
-                    "a person can see the request"
-                );
-            }
-            Message::Acknowledged(acknowledged) => {
-                self.holds.acknowledged(&acknowledged.request_id);
-            }
-            Message::Rejected(rejected) => {
-                warn!(
-                    request = rejected.request_id,
-                    reason = rejected.reason,
-                    "the approver rejected a request; the operation is refused"
-                );
-                let effects = self
-                    .holds
-                    .rejected(&rejected.request_id, &rejected.reason, now);
-                self.carry_out(effects);
-            }
-            Message::Decision(decision) => self.decision(decision),
-            Message::Revoke(revoke) => {
-                // This host honours no grants, and so holds none to give up.
-                debug!(grant = revoke.grant_id, "a grant was revoked");
-            }
-        }
-    }
-
-    fn decision(&mut self, decision: v1::Decision) {
-        let verdict = decision.verdict();
-        if !(self.identity)().is_some_and(|identity| identity.signed(&decision)) {
-            error!(
-                request = decision.request_id,
-                "a decision without a valid signature was ignored"
-            );
-            return;
-        }
-        let decided = Decided {
-            request_id: decision.request_id,
-            digest: decision.digest,
-            approved: verdict == v1::Verdict::Approve,
-            reviewer: decision.reviewer,
-        };
-        info!(
-            request = decided.request_id,
-            approved = decided.approved,
-            reviewer = decided.reviewer,
-            "decided"
-        );
-        match self.holds.decided(&decided, self.gate.now_ns()) {
-            Ok(effects) => self.carry_out(effects),
-            Err(reason) => warn!(request = decided.request_id, %reason, "decision not applied"),
-        }
     }
 
     fn reconcile(&mut self) {
@@ -370,9 +341,11 @@ impl<G: Gate + ?Sized> Daemon<G> {
         self.hello.send_if_modified(|hello| {
             let changed = hello.enforcing != fresh.is_ok();
             hello.enforcing = fresh.is_ok();
+            hello.not_enforcing_because = fresh.as_ref().err().cloned().unwrap_or_default();
             changed
         });
         self.enforcement = fresh;
+        self.tell_readiness();
     }
 
     fn call(&mut self, request: control::Request) {
@@ -393,7 +366,7 @@ impl<G: Gate + ?Sized> Daemon<G> {
         for effect in effects {
             let result = match effect {
                 Effect::Describe(held) => {
-                    self.describe(held);
+                    self.readers.describe(&self.gate, held);
                     Ok(())
                 }
                 Effect::Answer(held, answer) => self.gate.answer(&held, answer, TICKET_LIFETIME),
@@ -413,26 +386,17 @@ impl<G: Gate + ?Sized> Daemon<G> {
             }
         }
     }
+}
 
-    fn describe(&self, held: Box<Held>) {
-        let gate = Arc::clone(&self.gate);
-        let readers = Arc::clone(&self.readers);
-        let described = self.described.clone();
-        tokio::spawn(async move {
-            let Ok(place) = readers.acquire_owned().await else {
-                return;
-            };
-            let read = tokio::task::spawn_blocking(move || {
-                let facts = gate.describe(&held);
-                drop(place);
-                Described { held, facts }
-            });
-            if let Ok(result) = read.await {
-                // The daemon stops; the next one reads it again.
-                let _ = described.send(result);
-            }
-        });
-    }
+fn policies(profiles: &Profiles) -> Vec<v1::ProfilePolicy> {
+    profiles
+        .iter()
+        .map(|(name, profile)| v1::ProfilePolicy {
+            profile: name.clone(),
+            owner: profile.owner.clone(),
+            policy_sha256: profile.policy.sha256().to_vec(),
+        })
+        .collect()
 }
 
 fn log_ruling(held: &Held, ruling: &Ruling) {
@@ -442,6 +406,9 @@ fn log_ruling(held: &Held, ruling: &Ruling) {
         Ruling::Deny { .. } => info!(%hold, %session, "denied by policy"),
         Ruling::Ask(ask) => {
             info!(%hold, %session, request = ask.request_id, "a person must decide");
+        }
+        Ruling::Granted { grant_id, .. } => {
+            info!(%hold, %session, grant = grant_id, "a grant lets it go on");
         }
         Ruling::Unreadable { reason } => {
             warn!(%hold, %session, reason, "refused: it cannot be judged");

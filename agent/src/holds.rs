@@ -3,10 +3,11 @@
 //!
 //! Pure: time, the kernel's state and messages come in, [`Effect`]s go out. The
 //! one promise of this module: [`Answer::Release`] comes out only for a hold
-//! whose ruling was *allow*, or whose own request was approved before its
-//! deadline under its own digest. Everything else ends in a refusal, and nothing
+//! whose ruling was *allow* or *granted*, or whose own request was approved before
+//! its deadline under its own digest, which a last look found again. Everything else ends in a refusal, and nothing
 //! that waits is forgotten while the kernel still has it.
 
+mod asking;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -75,6 +76,13 @@ pub enum Ruling {
     },
     /// A person decides.
     Ask(Box<Ask>),
+    /// A person decided before, for more than one operation: a grant.
+    Granted {
+        /// What its arguments must be.
+        arguments: ArgumentsMac,
+        /// By which grant.
+        grant_id: String,
+    },
     /// It could not be read or judged.
     Unreadable {
         /// Why.
@@ -99,6 +107,8 @@ pub struct Ask {
     pub on_deny: OnDeny,
     /// What the arguments of an approved exec must be.
     pub arguments: ArgumentsMac,
+    /// Start of the calling process, see [`crate::kernel::Facts`].
+    pub process_start_ns: u64,
 }
 
 /// A decision whose signature was verified.
@@ -108,10 +118,32 @@ pub struct Decided {
     pub request_id: String,
     /// What was decided about.
     pub digest: Vec<u8>,
-    /// True for an approval.
-    pub approved: bool,
+    /// What.
+    pub verdict: Verdict,
     /// Who.
     pub reviewer: String,
+}
+
+/// What a person decided.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// It may go on, if a last look found what was approved.
+    Approved(Look),
+    /// It may not.
+    Denied,
+    /// It may not, anywhere.
+    Flagged,
+}
+
+/// What a last look at an operation found, before its approval is carried out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Look {
+    /// This is the digest of its context now.
+    Digest([u8; 32]),
+    /// The path of its file leads elsewhere, or the file was written to.
+    Elsewhere,
+    /// It could not be looked at, and why.
+    Failed(String),
 }
 
 /// Why a decision changes nothing.
@@ -238,6 +270,9 @@ impl Holds {
                 effects.extend(remember(settled && on_deny == OnDeny::Errno, Settled::Deny));
                 effects.push(hold.answer(refusal(on_deny), now_ns, None));
             }
+            Ruling::Granted { arguments, .. } => {
+                effects.push(hold.answer(Answer::Release(arguments), now_ns, None));
+            }
             Ruling::Unreadable { .. } => {
                 effects.push(hold.answer(Answer::Refuse, now_ns, None));
             }
@@ -276,20 +311,69 @@ impl Holds {
             let report = Report::expired(&ask.request_id);
             return Ok(self.refuse(id, report, now_ns));
         }
-        let report = Report::decided(&ask.request_id, &decided.reviewer);
-        if decided.approved {
-            let answer = Answer::Release(ask.arguments);
-            return Ok(vec![hold.answer(answer, now_ns, Some(report))]);
-        }
+        let (request, reviewer) = (&ask.request_id, &decided.reviewer);
+        let report = match &decided.verdict {
+            Verdict::Approved(Look::Digest(digest)) if *digest == ask.digest => {
+                let report = Report::decided(request, reviewer, "");
+                let answer = Answer::Release(ask.arguments);
+                return Ok(vec![hold.answer(answer, now_ns, Some(report))]);
+            }
+            Verdict::Approved(Look::Elsewhere) => {
+                return Ok(self.ask_again(id, &decided.reviewer, now_ns));
+            }
+            Verdict::Approved(Look::Digest(_)) => Report::decided(
+                request,
+                reviewer,
+                "refused: what would run is no longer what was approved",
+            ),
+            Verdict::Approved(Look::Failed(why)) => Report::decided(
+                request,
+                reviewer,
+                &format!("refused: it could not be compared with what was approved: {why}"),
+            ),
+            Verdict::Denied => Report::decided(request, reviewer, ""),
+            Verdict::Flagged => Report::decided(request, reviewer, "flagged"),
+        };
         Ok(self.refuse(id, report, now_ns))
     }
 
-    /// The approver cannot put the request to a person.
-    pub fn rejected(&mut self, request_id: &str, reason: &str, now_ns: u64) -> Vec<Effect> {
+    /// The approval is of no use: the kernel would judge another file. It stops the
+    /// task again with that.
+    fn ask_again(&mut self, id: HoldId, reviewer: &str, now_ns: u64) -> Vec<Effect> {
+        let Some(hold) = self.waiting.get_mut(&id) else {
+            return Vec::new();
+        };
+        if let Phase::Asking(ask) = &hold.phase {
+            let report = Report::decided(&ask.request_id, reviewer, "");
+            hold.phase = Phase::Answered {
+                answer: Answer::Refuse,
+                at_ns: now_ns,
+                report: Some(report),
+            };
+        }
+        self.abandoned(
+            id,
+            "its file is another one by now, which is asked about anew",
+        )
+    }
+
+    /// The approver cannot put the request to a person, or `flagged`: need not.
+    pub fn rejected(
+        &mut self,
+        request_id: &str,
+        reason: &str,
+        flagged: bool,
+        now_ns: u64,
+    ) -> Vec<Effect> {
         let Some((id, _)) = self.by_request(request_id) else {
             return Vec::new();
         };
-        self.refuse(id, Report::rejected(request_id, reason), now_ns)
+        let report = if flagged {
+            Report::flagged(request_id, reason)
+        } else {
+            Report::rejected(request_id, reason)
+        };
+        self.refuse(id, report, now_ns)
     }
 
     /// The kernel let the operation go on.

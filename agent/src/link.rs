@@ -135,7 +135,8 @@ fn report(state: &watch::Sender<LinkState>, address: Option<&str>, error: &str) 
     });
 }
 
-async fn connect(identity: &Identity) -> Result<Channel, tonic::transport::Error> {
+/// A connection of this host to its approver; nothing is said on it yet.
+pub(crate) async fn connect(identity: &Identity) -> Result<Channel, tonic::transport::Error> {
     let tls = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(&identity.ca))
         .identity(tonic::transport::Identity::from_pem(

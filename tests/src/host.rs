@@ -9,9 +9,10 @@ use holdpoint_agent::{
     identity::Identity,
     kernel::{
         Gate as _, SessionId, TaskKey,
-        simulated::{Attempt, Fate, SimulatedGate},
+        simulated::{Attempt, Fate, SimulatedGate, Surroundings},
     },
     link::{self, LinkState},
+    notify::Notifier,
     policy::Policy,
 };
 use holdpoint_proto::v1::Hello;
@@ -40,6 +41,7 @@ pub struct Host {
     directory: TempDir,
     tasks: Vec<JoinHandle<()>>,
     link_state: Option<watch::Receiver<LinkState>>,
+    reload_sender: Option<mpsc::Sender<Profiles>>,
 }
 
 /// What a played process attempted.
@@ -90,6 +92,7 @@ impl Host {
             directory,
             tasks: Vec::new(),
             link_state: None,
+            reload_sender: None,
         };
         let token = approver.token().await;
         let mut identity = enrol::enrol(&token, HOSTNAME, &host.state_dir())
@@ -124,6 +127,8 @@ impl Host {
         let (hello, hello_receiver) = watch::channel(hello);
         let (state_sender, link_state) = watch::channel(LinkState::default());
         let state_dir = self.state_dir();
+        let (reload_sender, reloads) = mpsc::channel(1);
+        self.reload_sender = Some(reload_sender);
         self.link_state = Some(link_state.clone());
         let parts = daemon::Parts {
             gate: Arc::clone(&self.gate),
@@ -133,6 +138,8 @@ impl Host {
             hello,
             identity: Box::new(move || Identity::load(&state_dir).ok().flatten()),
             calls,
+            reloads,
+            notifier: Notifier::default(),
         };
         self.tasks = vec![
             tokio::spawn(control::serve(listener, call_sender)),
@@ -197,6 +204,31 @@ impl Host {
             protocol: 6,
         };
         self.attempt(self.session("demo"), &attempt)
+    }
+
+    /// Process `task` of `session` tries to run `argv` where it is.
+    pub fn exec_by(
+        &self,
+        task: TaskKey,
+        session: SessionId,
+        argv: &[&str],
+        surroundings: &Surroundings,
+    ) -> Attempted {
+        let argv = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
+        let attempt = Attempt::Exec(argv);
+        let fate = self.gate.attempt_by(task, session, &attempt, surroundings);
+        Attempted { task, fate }
+    }
+
+    /// Gives both profiles another policy while the daemon runs.
+    pub async fn reload(&mut self, policy: &str) {
+        let path = self.directory.path().join("policy.toml");
+        std::fs::write(&path, policy).unwrap();
+        for profile in self.profiles.values_mut() {
+            profile.policy = Policy::load(&path).unwrap();
+        }
+        let reloads = self.reload_sender.as_ref().unwrap();
+        reloads.send(self.profiles.clone()).await.unwrap();
     }
 
     fn attempt(&self, session: SessionId, attempt: &Attempt) -> Attempted {

@@ -9,6 +9,8 @@
 
 #[path = "e2e/bad_input.rs"]
 mod bad_input;
+#[path = "e2e/context.rs"]
+mod context;
 #[path = "e2e/daemon.rs"]
 mod daemon;
 #[path = "e2e/display.rs"]

@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 
 pub use self::canary::run_as_child as canary_child;
 use super::{
-    Answer, CANARY_SESSION, DescribeError, Facts, Gate, GateError, GateEvent, Held, HoldId,
-    Session, SessionId, Settled, TaskState,
+    Answer, CANARY_SESSION, Content, DescribeError, Facts, Gate, GateError, GateEvent, Held,
+    HoldId, ProcessFacts, Session, SessionId, Settled, TaskState,
 };
 use crate::process;
 
@@ -109,6 +109,14 @@ impl Gate for LiveGate {
             self.boot_secret,
             |pid| matches!(self.session_of(pid), Ok(Some(session)) if session == held.session),
         )
+    }
+
+    fn caller(&self, held: &Held) -> Result<ProcessFacts, DescribeError> {
+        process::caller(held)
+    }
+
+    fn content(&self, held: &Held, patience: Duration) -> Content {
+        process::content(held, patience)
     }
 
     fn answer(&self, held: &Held, answer: Answer, lifetime: Duration) -> Result<(), GateError> {
@@ -251,6 +259,10 @@ impl Gate for LiveGate {
             }
         }
         Ok(())
+    }
+
+    fn process_lives(&self, pid: u32, start_ns: u64) -> bool {
+        process::start_ns(pid) == Some(start_ns)
     }
 
     fn task_state(&self, task: TaskKey) -> TaskState {

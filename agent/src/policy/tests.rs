@@ -1,8 +1,9 @@
 //! What the policy promises, as examples. The properties are in `properties`,
-//! what is refused at load in `refusals`.
+//! what is refused at load in `refusals`, what approvals may give in `terms`.
 
 mod properties;
 mod refusals;
+mod terms;
 
 use std::{fmt::Write as _, path::Path};
 

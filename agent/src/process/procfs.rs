@@ -63,6 +63,12 @@ fn stat_of(task: TaskKey) -> Option<Stat> {
     task_stat(task.tgid, task.tid).filter(|stat| stat.start_ticks == task.start_ns / tick_ns())
 }
 
+/// When process `pid` started, to the resolution of /proc: names it together with
+/// its number, whichever of its threads is looked at.
+pub(crate) fn start_ns(pid: u32) -> Option<u64> {
+    Some(task_stat(pid, pid)?.start_ticks * tick_ns())
+}
+
 /// Where `task` is.
 pub(crate) fn state(task: TaskKey) -> TaskState {
     match stat_of(task).map(|stat| stat.state) {
@@ -183,12 +189,17 @@ pub(super) fn device_of(path: &Path) -> Option<u32> {
     use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
     let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID).ok()?;
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    device_of_mount(&mounts, found.stx_mnt_id)
+}
+
+/// Kernel device number of mount `wanted`, from the text of a `mountinfo`.
+pub(super) fn device_of_mount(mounts: &str, wanted: u64) -> Option<u32> {
     mounts.lines().find_map(|line| {
         let mut fields = line.split(' ');
         let id: u64 = fields.next()?.parse().ok()?;
         let (major, minor) = fields.nth(1)?.split_once(':')?;
         let device = major.parse::<u32>().ok()? << 20 | minor.parse::<u32>().ok()?;
-        (id == found.stx_mnt_id).then_some(device)
+        (id == wanted).then_some(device)
     })
 }
 

@@ -23,13 +23,17 @@ use tokio::io::{Interest, unix::AsyncFd};
 use tracing::{debug, info};
 
 use super::{maps::Maps, offsets};
-use crate::{kernel::GateError, process};
+use crate::{
+    check::{
+        Outcome,
+        host::{self, BPFFS},
+    },
+    kernel::GateError,
+    process,
+};
 
 /// The eBPF object, empty in a build without one.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HOLDPOINT_GATE_EMBEDDED"));
-
-const BPFFS: &str = "/sys/fs/bpf";
-const LSM_LIST: &str = "/sys/kernel/security/lsm";
 
 /// The end of a call first, then inheritance, then the gates: when a gate begins
 /// to hold, everything it relies on is there.
@@ -103,60 +107,24 @@ fn check_host() -> Result<(), GateError> {
             "the gate can only be loaded by root; start holdpointd as a system service".into(),
         ));
     }
-    let lsms = fs::read_to_string(LSM_LIST).map_err(system(format!(
-        "read {LSM_LIST} (mount securityfs on /sys/kernel/security)"
-    )))?;
-    if !lsms.trim().split(',').any(|name| name == "bpf") {
-        return Err(GateError::Unsupported(format!(
-            "`bpf` is not among the active security modules ({}); add it to the kernel's command \
-             line: lsm={},bpf, and reboot",
-            lsms.trim(),
-            lsms.trim()
-        )));
-    }
-    check_preemption()?;
-    let filesystem = rustix::fs::statfs(BPFFS)
-        .map_err(|error| system(format!("look at {BPFFS}"))(error.into()))?;
-    if u32::try_from(filesystem.f_type).ok() != Some(0xcafe_4a11) {
-        return Err(GateError::Unsupported(format!(
-            "no bpffs on {BPFFS}; mount it: mount -t bpf bpf {BPFFS}"
-        )));
-    }
-    Ok(())
-}
-
-/// Up to 6.1 a task-storage lookup that is preempted on its CPU makes another
-/// task's lookup there fail, which reads as *untracked*. It cannot happen while
-/// the kernel does not preempt itself.
-fn check_preemption() -> Result<(), GateError> {
     let name = nix::sys::utsname::uname()
         .map_err(|error| system("ask for the kernel's version")(error.into()))?;
     let command_line = fs::read_to_string("/proc/cmdline").map_err(system("read /proc/cmdline"))?;
-    let (release, version) = (
-        name.release().to_string_lossy(),
-        name.version().to_string_lossy(),
-    );
-    if loses_labels(&release, &version, &command_line) {
-        return Err(GateError::Unsupported(format!(
-            "kernel {release} preempts itself and can lose sight of tracked tasks while it does; \
-             remove preempt=full from its command line, or use a kernel from 6.2"
-        )));
+    for finding in [
+        host::kernel(
+            &name.release().to_string_lossy(),
+            &name.version().to_string_lossy(),
+            &command_line,
+        ),
+        host::active_lsms(),
+        host::bpffs(host::magic_of(Path::new(BPFFS))),
+    ] {
+        if finding.outcome == Outcome::Lacking {
+            let mend = finding.mend.unwrap_or_default().replace('\n', "; ");
+            return Err(GateError::Unsupported(format!("{}; {mend}", finding.found)));
+        }
     }
     Ok(())
-}
-
-fn loses_labels(release: &str, version: &str, command_line: &str) -> bool {
-    let mut numbers = release
-        .split(['.', '-', '+'])
-        .map_while(|part| part.parse::<u32>().ok());
-    let series = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    let words: Vec<&str> = version.split_whitespace().collect();
-    let preempts = words.contains(&"PREEMPT")
-        || words.contains(&"PREEMPT_RT")
-        || command_line
-            .split_whitespace()
-            .any(|word| word == "preempt=full");
-    series < (6, 2) && preempts
 }
 
 /// Loads everything onto the pinned maps and takes over from an earlier daemon.
@@ -345,28 +313,4 @@ fn spawn_logger(logger: aya_log::EbpfLogger<&'static dyn log::Log>) {
             guard.clear_ready();
         }
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_an_old_kernel_that_preempts_itself_loses_labels() {
-        let debian = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-05-04)";
-        assert!(!loses_labels("6.1.0-50-amd64", debian, "quiet"));
-        assert!(loses_labels("6.1.0-50-amd64", debian, "quiet preempt=full"));
-        assert!(loses_labels(
-            "6.1.0-50-rt-amd64",
-            "#1 SMP PREEMPT_RT Debian",
-            ""
-        ));
-        assert!(loses_labels("5.15.0", "#1 SMP PREEMPT", ""));
-        assert!(!loses_labels(
-            "6.12.107+deb13-amd64",
-            debian,
-            "preempt=full"
-        ));
-        assert!(!loses_labels("7.3.4", "#1 SMP PREEMPT_RT", ""));
-    }
 }
