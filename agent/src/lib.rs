@@ -23,4 +23,5 @@ pub mod policy;
 mod process;
 pub mod ruling;
 pub mod service;
+pub mod unit;
 pub mod validate;

@@ -2,8 +2,8 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
-use holdpoint_agent::{config, kernel::live, service, validate};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use holdpoint_agent::{config, kernel::live, service, unit, validate};
 
 /// Holds flagged operations of AI agents in the kernel and asks the approver.
 #[derive(Parser)]
@@ -32,6 +32,18 @@ enum Command {
         /// Read the token from this file (`-`: standard input).
         #[arg(long, conflicts_with = "token")]
         token_file: Option<PathBuf>,
+        /// Then start the service, now and at every boot.
+        #[arg(long)]
+        start: bool,
+    },
+    /// Take the gate off this machine, as removing the package does. All
+    /// sessions are ended first: none goes on ungated.
+    RemoveGate,
+    /// Write man pages and shell completions to a folder.
+    #[command(hide = true)]
+    Manual {
+        /// Where to.
+        folder: PathBuf,
     },
     /// Say what this host lacks to hold anything, and how to mend it. Ends with 1
     /// if something is lacking.
@@ -76,9 +88,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Command::Canary => return live::canary_child(),
-        Command::Run { simulate } => service::run(&arguments.config, simulate.as_deref()),
-        Command::Enrol { token, token_file } => {
-            service::enrol(&arguments.config, token, token_file.as_deref())
+        Command::RemoveGate => service::remove_gate(),
+        Command::Manual { folder } => {
+            holdpoint_manual::write(&Arguments::command(), "8", &folder).map_err(Into::into)
         }
         Command::Check { json } => return exit(service::check(&arguments.config, json)),
         Command::Config(ConfigCommand::Check { file }) => {
@@ -90,6 +102,18 @@ fn main() -> ExitCode {
             let (mut out, mut errors) = (std::io::stdout(), std::io::stderr());
             return exit(validate::policies(&files, &mut out, &mut errors).map_err(Into::into));
         }
+        Command::Run { simulate } => service::run(&arguments.config, simulate.as_deref()),
+        Command::Enrol {
+            token,
+            token_file,
+            start,
+        } => service::enrol(&arguments.config, token, token_file.as_deref()).and_then(|()| {
+            if start {
+                unit::start(&arguments.config)
+            } else {
+                Ok(())
+            }
+        }),
     };
     exit(result.map(|()| true))
 }

@@ -11,8 +11,8 @@ mod memory;
 mod procfs;
 
 pub(crate) use procfs::{
-    all_pids, ancestors, boot_time_ns, is_stopped, resume, resume_task, sole_thread, start_ns,
-    state,
+    all_pids, ancestors, boot_time_ns, end, has_ended, is_stopped, resume, resume_task,
+    sole_thread, start_ns, state,
 };
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path, time::Duration};

@@ -23,9 +23,14 @@ use crate::{
     config::{Config, LogConfig, LogFormat, Profiles},
     control, daemon, enrol as enrolment,
     identity::Identity,
-    kernel::{Gate, live::LiveGate, simulated},
+    kernel::{
+        Gate,
+        live::{LiveGate, remove},
+        simulated,
+    },
     link::{self, LinkState},
     notify::Notifier,
+    unit,
 };
 
 /// How long the daemon's tasks may take to end.
@@ -112,6 +117,18 @@ fn lock(path: &Path) -> anyhow::Result<Flock<fs::File>> {
             path.display()
         )
     })
+}
+
+/// Ends all sessions and takes the gate off.
+pub fn remove_gate() -> anyhow::Result<()> {
+    let _lock = lock(Path::new(GATE_LOCK))?;
+    let ended = remove()?;
+    let mut out = std::io::stdout();
+    if ended > 0 {
+        writeln!(out, "ended {ended} processes of sessions")?;
+    }
+    writeln!(out, "this machine has no gate any more")?;
+    Ok(())
 }
 
 /// A daemon that is about to serve.
@@ -223,6 +240,7 @@ fn hostname() -> String {
 
 /// Enrols this host with a token from the command line or a file.
 pub fn enrol(config: &Path, token: Option<String>, file: Option<&Path>) -> anyhow::Result<()> {
+    unit::provide_configuration(config)?;
     let config = Config::load(config)?;
     start_logging(config.log);
     let token = match (token, file) {

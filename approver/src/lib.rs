@@ -12,11 +12,13 @@ pub mod admin;
 pub mod commands;
 pub mod config;
 pub mod domain;
+pub mod setup;
 
 mod ca;
 mod error_chain;
 mod grpc;
 mod live;
+mod notify;
 mod passwords;
 mod random;
 mod server;

@@ -128,6 +128,11 @@ impl Server {
         self.address
     }
 
+    /// What tells whether it still works.
+    pub(crate) fn pulse(&self) -> Pulse {
+        Pulse(Arc::clone(&self.approver))
+    }
+
     /// Serves until `shutdown` is done, and then up to five seconds more.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let Self {
@@ -173,6 +178,29 @@ impl Server {
         }
         drop(claim);
         Ok(served?)
+    }
+}
+
+/// Whether the approver still works, for the service manager's watchdog.
+#[derive(Debug)]
+pub(crate) struct Pulse(Arc<Approver>);
+
+/// Why it does not.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PulseError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the database did not answer within {0:?}")]
+    Late(Duration),
+}
+
+impl Pulse {
+    /// Without the database nothing can be asked or decided.
+    pub(crate) async fn beats(&self, within: Duration) -> Result<(), PulseError> {
+        match time::timeout(within, self.0.ping()).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(PulseError::Late(within)),
+        }
     }
 }
 

@@ -24,11 +24,8 @@ use crate::{
     live::Live,
     passwords::Passwords,
     signer::Signer,
-    store::Store,
+    store::{Store, StoreError},
 };
-
-#[cfg(doc)]
-use crate::store::StoreError;
 
 /// The approver of one state directory.
 #[derive(Debug)]
@@ -53,6 +50,11 @@ impl Approver {
             throttle: Mutex::default(),
             limits,
         }
+    }
+
+    /// Whether it still works.
+    pub(crate) async fn ping(&self) -> Result<(), StoreError> {
+        self.store.ping().await
     }
 
     /// Ends all use of the database.

@@ -73,6 +73,11 @@ impl Store {
         self.write.begin_with("BEGIN IMMEDIATE").await
     }
 
+    /// Whether it can still be written to: takes the write lock and gives it back.
+    pub(crate) async fn ping(&self) -> Result<(), StoreError> {
+        Ok(self.begin().await?.rollback().await?)
+    }
+
     /// Ends all connections; what was committed is in the main file then.
     pub(crate) async fn close(&self) {
         self.read.close().await;

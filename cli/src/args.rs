@@ -8,7 +8,7 @@ use holdpoint_proto::{control, v1::RequestState};
 
 /// Review and run AI agents under Holdpoint
 #[derive(Debug, Parser)]
-#[command(version, about, after_long_help = HELP)]
+#[command(name = "holdpoint", version, about, after_long_help = HELP)]
 pub(crate) struct Arguments {
     /// Which approver and account to use, by the name given at login
     #[arg(
@@ -80,6 +80,12 @@ pub(crate) enum Command {
         /// Control socket of the daemon
         #[arg(long, default_value = control::DEFAULT_SOCKET, value_name = "PATH")]
         socket: PathBuf,
+    },
+    /// Write man pages and shell completions to a folder
+    #[command(hide = true)]
+    Manual {
+        /// Where to
+        folder: PathBuf,
     },
 }
 

@@ -22,6 +22,8 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Decide(#[from] DecideError),
     #[error(transparent)]
+    Manual(holdpoint_manual::ManualError),
+    #[error(transparent)]
     Reviews(#[from] ReviewsError),
     #[error(transparent)]
     Run(#[from] RunError),

@@ -16,7 +16,7 @@ mod reviews;
 
 use std::{io::Write as _, process::ExitCode};
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use self::{
     args::{Arguments, Command},
@@ -52,5 +52,8 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
         Command::Deny(decision) => decide::deny(&context, &decision, output),
         Command::Run(run) => run::run(&run),
         Command::Status { socket } => status::status(&socket, output),
+        Command::Manual { folder } => {
+            holdpoint_manual::write(&Arguments::command(), "1", &folder).map_err(Failure::Manual)
+        }
     }
 }

@@ -8,6 +8,7 @@ mod canary;
 mod load;
 mod maps;
 mod offsets;
+mod removal;
 
 use std::{collections::HashSet, time::Duration};
 
@@ -15,7 +16,7 @@ use aya::programs::links::PinnedLink;
 use holdpoint_agent_common::{self as raw, TaskKey};
 use tokio::sync::mpsc;
 
-pub use self::canary::run_as_child as canary_child;
+pub use self::{canary::run_as_child as canary_child, removal::remove};
 use super::{
     Answer, CANARY_SESSION, Content, DescribeError, Facts, Gate, GateError, GateEvent, Held,
     HoldId, ProcessFacts, Session, SessionId, Settled, TaskState,

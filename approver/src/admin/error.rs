@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::{LABEL_MAX, TTL_MAX};
 use crate::{
     ca::AuthorityFileError,
-    domain::account::{AccountName, PasswordError},
+    domain::account::{AccountName, NameError, PasswordError},
     passwords::HashError,
     random::RandomError,
     state_dir::StateDirError,
@@ -30,6 +30,9 @@ pub enum AdminError {
     /// Hashing failed.
     #[error(transparent)]
     Hash(#[from] HashError),
+    /// The name is no account's.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// The password is refused.
     #[error(transparent)]
     Password(#[from] PasswordError),

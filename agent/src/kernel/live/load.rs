@@ -35,6 +35,9 @@ use crate::{
 /// The eBPF object, empty in a build without one.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HOLDPOINT_GATE_EMBEDDED"));
 
+/// Everything of the gate is pinned here, in a folder for each [`ABI`].
+pub(super) const PINS: &str = "/sys/fs/bpf/holdpoint";
+
 /// The end of a call first, then inheritance, then the gates: when a gate begins
 /// to hold, everything it relies on is there.
 const ENDS: [(&str, &str, Required); 7] = [
@@ -130,7 +133,7 @@ fn check_host() -> Result<(), GateError> {
 /// Loads everything onto the pinned maps and takes over from an earlier daemon.
 pub(super) fn load() -> Result<Loaded, GateError> {
     check_host()?;
-    let root = Path::new(BPFFS).join(format!("holdpoint/v{ABI}"));
+    let root = Path::new(PINS).join(format!("v{ABI}"));
     let (map_directory, link_directory) = (root.join("maps"), root.join("links"));
     for directory in [&map_directory, &link_directory] {
         fs::DirBuilder::new()

@@ -66,6 +66,25 @@ fn pidfd(pid: u32) -> std::io::Result<OwnedFd> {
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
+/// The label of process `pid`, if it has one.
+pub(super) fn label_in(
+    labels: &InodeStorage<MapData, Label>,
+    pid: u32,
+) -> Result<Option<Label>, GateError> {
+    let Ok(pidfd) = pidfd(pid) else {
+        return Ok(None);
+    };
+    match found(labels.get(&pidfd, 0)) {
+        // It exited after its descriptor was opened.
+        Err(MapError::SyscallError(error))
+            if error.io_error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) =>
+        {
+            Ok(None)
+        }
+        other => other.map_err(at("look up a process", "LABELS")),
+    }
+}
+
 impl Maps {
     pub(super) fn all_pending(&self) -> Result<Vec<(TaskKey, Pending)>, GateError> {
         let map = lock(&self.pending);
@@ -186,19 +205,7 @@ impl Maps {
     }
 
     pub(super) fn label_of(&self, pid: u32) -> Result<Option<Label>, GateError> {
-        let Ok(pidfd) = pidfd(pid) else {
-            return Ok(None);
-        };
-        match found(lock(&self.labels).get(&pidfd, 0)) {
-            // It exited after its descriptor was opened.
-            Err(MapError::SyscallError(error))
-                if error.io_error.raw_os_error()
-                    == Some(rustix::io::Errno::SRCH.raw_os_error()) =>
-            {
-                Ok(None)
-            }
-            other => other.map_err(at("look up a process", "LABELS")),
-        }
+        label_in(&lock(&self.labels), pid)
     }
 
     pub(super) fn lost_events(&self) -> Result<u64, GateError> {
