@@ -22,6 +22,10 @@ pub(crate) enum Part {
     Guests,
     /// The demo and its scripted agent.
     Demo,
+    /// Making packages.
+    Packages,
+    /// Making a system to install them on.
+    System,
 }
 
 /// A program and where Debian and Ubuntu have it.
@@ -40,7 +44,7 @@ const fn program(part: Part, name: &'static str, packages: &'static str) -> Prog
     }
 }
 
-static PROGRAMS: [Program; 18] = [
+static PROGRAMS: [Program; 26] = [
     program(Part::Build, "cc", "gcc libc6-dev"),
     program(Part::Build, "git", "git"),
     program(Part::Guests, "qemu-system-x86_64", "qemu-system-x86"),
@@ -59,6 +63,14 @@ static PROGRAMS: [Program; 18] = [
     program(Part::Demo, "setpriv", "util-linux"),
     program(Part::Demo, "timeout", "coreutils"),
     program(Part::Demo, "useradd", "passwd"),
+    program(Part::Packages, "dpkg-deb", "dpkg"),
+    program(Part::Packages, "objdump", "binutils"),
+    program(Part::Packages, "strip", "binutils"),
+    program(Part::Packages, "gzip", "gzip"),
+    program(Part::Packages, "md5sum", "coreutils"),
+    program(Part::System, "mmdebstrap", "mmdebstrap"),
+    program(Part::System, "mke2fs", "e2fsprogs"),
+    program(Part::System, "cp", "coreutils"),
 ];
 
 const STATIC_BUSYBOX: &str = "busybox (statically linked)";
