@@ -28,7 +28,7 @@ use self::reading::Readers;
 use crate::{
     config::Profiles,
     control,
-    grants::Grants,
+    grants::{Change, Grants, ledger::Ledger},
     holds::{Effect, Holds, Ruling},
     identity::Identity,
     kernel::{
@@ -72,6 +72,10 @@ pub struct Parts<G: ?Sized> {
     pub reloads: mpsc::Receiver<Profiles>,
     /// The service manager.
     pub notifier: Notifier,
+    /// Where the names of grants are written down.
+    pub ledger: Ledger,
+    /// Grants that ended with the daemon before.
+    pub ended_grants: Vec<Change>,
 }
 
 /// The state of the running daemon.
@@ -90,6 +94,7 @@ pub struct Daemon<G: Gate + ?Sized> {
     users: HashMap<u32, String>,
     lost_events: u64,
     notifier: Notifier,
+    ledger: Ledger,
     ready: bool,
 }
 
@@ -105,6 +110,8 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
         mut calls,
         mut reloads,
         notifier,
+        ledger,
+        ended_grants,
     } = parts;
     let (readers, mut readings) = Readers::new();
     let (canaries, mut canary_reports) = mpsc::unbounded_channel();
@@ -128,6 +135,7 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
         users: HashMap::new(),
         lost_events: 0,
         notifier,
+        ledger,
         ready: false,
     };
     daemon.hello.send_if_modified(|hello| {
@@ -138,6 +146,9 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
     daemon.send_canary();
     if let Some(report) = canary_reports.recv().await {
         daemon.canary_reported(report);
+    }
+    for change in &ended_grants {
+        daemon.tell_grant(change);
     }
     let mut reconcile = tokio::time::interval(RECONCILE_EVERY);
     reconcile.set_missed_tick_behavior(MissedTickBehavior::Delay);

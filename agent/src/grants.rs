@@ -7,10 +7,10 @@
 //! either clock, while it has uses left, and never for more than the host's own
 //! rule allowed when it was asked. A grant that ended never comes back.
 //!
-//! Grants live as long as the daemon: a new one knows none and asks again. What
-//! survives is the signed decision at the approver, which learns from the next
-//! greeting that the host honours the grant no more.
+//! Grants live as long as the daemon: a new one knows none and asks again, and
+//! tells the end of those that the one before honoured ([`ledger`]).
 
+pub mod ledger;
 #[cfg(test)]
 mod tests;
 

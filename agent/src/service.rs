@@ -22,6 +22,7 @@ use crate::{
     check,
     config::{Config, LogConfig, LogFormat, Profiles},
     control, daemon, enrol as enrolment,
+    grants::ledger::Ledger,
     identity::Identity,
     kernel::{
         Gate,
@@ -164,6 +165,7 @@ impl Service<'_> {
             )),
             tokio::spawn(reload(path.to_owned(), hangup, reload_sender)),
         ];
+        let (ledger, ended_grants) = Ledger::open(&config.state_dir);
         let state_dir = config.state_dir.clone();
         let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
@@ -179,6 +181,8 @@ impl Service<'_> {
                 calls,
                 reloads,
                 notifier,
+                ledger,
+                ended_grants,
             },
             async move {
                 tokio::select! {

@@ -1,11 +1,12 @@
 //! The real daemon on a simulated kernel: everything but the kernel is as in
 //! `holdpointd run`.
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use std::{ffi::OsString, net::IpAddr, path::PathBuf, sync::Arc};
 
 use holdpoint_agent::{
     config::{Profile, Profiles},
     control, daemon, enrol,
+    grants::ledger::Ledger,
     identity::Identity,
     kernel::{
         Gate as _, SessionId, TaskKey,
@@ -31,6 +32,9 @@ use crate::{
 /// Name of the host at the approver.
 pub const HOSTNAME: &str = "build-7";
 
+/// How long its service manager waits for a sign of life, in microseconds.
+const WATCHDOG: &str = "200000";
+
 /// A host that is enrolled; its daemon may run or not.
 pub struct Host {
     /// Its kernel.
@@ -42,6 +46,8 @@ pub struct Host {
     tasks: Vec<JoinHandle<()>>,
     link_state: Option<watch::Receiver<LinkState>>,
     reload_sender: Option<mpsc::Sender<Profiles>>,
+    /// Path of the service manager's socket, if there is one.
+    pub manager: Option<OsString>,
 }
 
 /// What a played process attempted.
@@ -93,6 +99,7 @@ impl Host {
             tasks: Vec::new(),
             link_state: None,
             reload_sender: None,
+            manager: None,
         };
         let token = approver.token().await;
         let mut identity = enrol::enrol(&token, HOSTNAME, &host.state_dir())
@@ -127,6 +134,8 @@ impl Host {
         let (hello, hello_receiver) = watch::channel(hello);
         let (state_sender, link_state) = watch::channel(LinkState::default());
         let state_dir = self.state_dir();
+        let (ledger, ended_grants) = Ledger::open(&state_dir);
+        let notifier = Notifier::new(self.manager.as_deref(), Some(WATCHDOG.as_ref()), None);
         let (reload_sender, reloads) = mpsc::channel(1);
         self.reload_sender = Some(reload_sender);
         self.link_state = Some(link_state.clone());
@@ -139,7 +148,9 @@ impl Host {
             identity: Box::new(move || Identity::load(&state_dir).ok().flatten()),
             calls,
             reloads,
-            notifier: Notifier::default(),
+            notifier,
+            ledger,
+            ended_grants,
         };
         self.tasks = vec![
             tokio::spawn(control::serve(listener, call_sender)),

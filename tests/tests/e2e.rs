@@ -19,6 +19,8 @@ mod display;
 mod failures;
 #[path = "e2e/load.rs"]
 mod load;
+#[path = "e2e/manager.rs"]
+mod manager;
 #[path = "e2e/outcomes.rs"]
 mod outcomes;
 #[path = "e2e/reviewers.rs"]

@@ -169,6 +169,7 @@ impl<G: Gate + ?Sized> Daemon<G> {
                 "{what}"
             );
         }
+        self.ledger.note(&self.grants);
         let ids = self.grants.ids();
         self.hello.send_if_modified(|hello| {
             hello.grant_ids = ids;

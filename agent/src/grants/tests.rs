@@ -8,7 +8,7 @@ const SECOND: u64 = 1_000_000_000;
 
 /// What can differ between two attempts.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Attempt {
+pub(super) struct Attempt {
     argument: u8,
     environment: u8,
     shown: u8,
@@ -17,7 +17,7 @@ struct Attempt {
     uid: u32,
 }
 
-const SAME: Attempt = Attempt {
+pub(super) const SAME: Attempt = Attempt {
     argument: 0,
     environment: 0,
     shown: 0,
@@ -26,7 +26,7 @@ const SAME: Attempt = Attempt {
     uid: 1000,
 };
 
-fn context(attempt: &Attempt) -> v1::RequestContext {
+pub(super) fn context(attempt: &Attempt) -> v1::RequestContext {
     v1::RequestContext {
         operation: Some(v1::Operation {
             kind: Some(Kind::Exec(v1::Exec {
@@ -76,7 +76,7 @@ fn seconds(seconds: i64) -> prost_types::Duration {
     prost_types::Duration { seconds, nanos: 0 }
 }
 
-fn decision(id: &str, scope: GrantScope, ttl: i64, max_uses: u32) -> v1::Decision {
+pub(super) fn decision(id: &str, scope: GrantScope, ttl: i64, max_uses: u32) -> v1::Decision {
     v1::Decision {
         request_id: "r".to_owned(),
         verdict: v1::Verdict::Approve.into(),
@@ -94,14 +94,14 @@ fn decision(id: &str, scope: GrantScope, ttl: i64, max_uses: u32) -> v1::Decisio
     }
 }
 
-fn at(second: u64) -> Now {
+pub(super) fn at(second: u64) -> Now {
     Now {
         boot_ns: second * SECOND,
         wall: Duration::from_secs(1_000 + second),
     }
 }
 
-fn bearer(session: u64, pid: u32) -> Bearer {
+pub(super) fn bearer(session: u64, pid: u32) -> Bearer {
     Bearer {
         session: SessionId(session),
         pid,
