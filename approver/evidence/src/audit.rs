@@ -42,7 +42,7 @@ impl<S: Source> Source for &mut S {
 pub struct Report {
     /// Everything that is wrong, neighbours together. Empty: nothing is.
     pub findings: Vec<Finding>,
-    /// Records that were read and are those that were signed.
+    /// Records that were read, less those that are known to be wrong.
     pub verified: u64,
     /// There was so much wrong that the walk ended before the log.
     pub cut: bool,
@@ -50,7 +50,8 @@ pub struct Report {
 
 /// Checks the log that `checkpoint` signs, from record `from` on; those before
 /// it stand for themselves by their hashes. `visit` gets each record that is
-/// what was signed, in order.
+/// not known to be wrong, in order; what it makes of them counts once the report
+/// finds nothing.
 pub fn walk<S: Source>(
     source: S,
     checkpoint: &Checkpoint,

@@ -28,6 +28,14 @@ pub(super) struct Walk<'a, S, V> {
     found: usize,
     /// How many findings are about records and not only about hashes.
     about_records: usize,
+    suspicions: Vec<Suspicion>,
+}
+
+/// A tile and what is under it differ, and which of them is wrong can't be told
+/// yet.
+struct Suspicion {
+    tile: Finding,
+    record: Option<Finding>,
 }
 
 /// The hashes a tile holds, and whether they are known to be the signed ones.
@@ -56,6 +64,7 @@ where
             report: Report::default(),
             found: 0,
             about_records: 0,
+            suspicions: Vec::new(),
         }
     }
 
@@ -77,31 +86,42 @@ where
                 authentic,
             };
             computed[at] = self.children(level, index, width, &hashes)?;
-            edge[at] = hashes.hashes;
-        }
-        if self.report.cut {
-            return Ok(self.done());
         }
         let right = root_of_levels(&computed) == self.checkpoint.root;
-        if !authentic {
-            for (at, &(level, index, width)) in partial.iter().enumerate() {
-                if edge[at].as_ref().is_some_and(|edge| *edge != computed[at]) {
-                    let resource = tile(level, index, width);
-                    let (first, last) = span(level, index, width);
-                    self.find(Flaw::HashesChanged(resource), first, last);
-                }
-            }
-        }
-        if !right && self.about_records == 0 {
-            self.find(Flaw::RootMismatch, 0, size.saturating_sub(1));
-        }
+        let all = Finding::new(Flaw::RootMismatch, 0, size.saturating_sub(1));
+        self.judge(0, 0, right, all);
         Ok(self.done())
     }
 
-    fn done(mut self) -> Report {
-        if self.about_records > 0 && self.report.findings.len() >= REPORT_MAX {
-            self.report.cut = true;
+    /// Now it is known whether the records of a part are the signed ones:
+    /// settles what was suspected since `mark`.
+    fn judge(&mut self, mark: usize, about_records: usize, right: bool, otherwise: Finding) {
+        let suspicions = self.suspicions.split_off(mark.min(self.suspicions.len()));
+        if self.report.cut {
+            return;
         }
+        if right {
+            for suspicion in suspicions {
+                self.find(suspicion.tile);
+            }
+            return;
+        }
+        for record in suspicions.into_iter().filter_map(|one| one.record) {
+            self.find(record);
+        }
+        if self.about_records == about_records {
+            self.find(otherwise);
+        }
+    }
+
+    fn suspect(&mut self, suspicion: Suspicion) {
+        if self.suspicions.len() < REPORT_MAX {
+            self.suspicions.push(suspicion);
+        }
+    }
+
+    fn done(mut self) -> Report {
+        self.report.cut |= self.report.findings.len() >= REPORT_MAX;
         self.report
     }
 
@@ -128,6 +148,11 @@ where
                 _ => self.subtree(level - 1, child, stated, known.authentic)?,
             });
         }
+        let differs = known.hashes.as_ref().is_some_and(|known| *known != computed);
+        if differs && !known.authentic {
+            let tile = changed_tile(level, index, width);
+            self.suspect(Suspicion { tile, record: None });
+        }
         Ok(computed)
     }
 
@@ -140,16 +165,11 @@ where
         stated: Option<Hash>,
         authentic: bool,
     ) -> Result<Hash, S::Error> {
-        let before = self.about_records;
+        let (mark, about_records) = (self.suspicions.len(), self.about_records);
         let mut hashes = self.tile(level, index, Width::FULL)?;
         let leads = |hashes: &Vec<Hash>| Some(tiles::root(hashes)) == stated;
-        let (first, last) = span(level, index, Width::FULL);
         if authentic && hashes.as_ref().is_some_and(|hashes| !leads(hashes)) {
-            self.find(
-                Flaw::HashesChanged(tile(level, index, Width::FULL)),
-                first,
-                last,
-            );
+            self.find(changed_tile(level, index, Width::FULL));
             hashes = None;
         }
         let known = Hashes {
@@ -157,9 +177,10 @@ where
             hashes,
         };
         let computed = tiles::root(&self.children(level, index, Width::FULL, &known)?);
-        let wrong = authentic && stated.is_some_and(|stated| stated != computed);
-        if wrong && self.about_records == before && !self.report.cut {
-            self.find(Flaw::RecordsChanged, first, last);
+        if authentic && let Some(stated) = stated {
+            let (first, last) = span(level, index, Width::FULL);
+            let part = Finding::new(Flaw::RecordsChanged, first, last);
+            self.judge(mark, about_records, stated == computed, part);
         }
         Ok(computed)
     }
@@ -176,13 +197,13 @@ where
         // Where nothing is known of the records, the signed hashes stand in.
         let stand_in = || known.hashes.clone().unwrap_or_default();
         let Some(bytes) = self.source.read(resource)? else {
-            self.find(Flaw::RecordsMissing, first, last);
+            self.find(Finding::new(Flaw::RecordsMissing, first, last));
             return Ok(stand_in());
         };
         let entries = match entry::entries(&bytes, width.get()) {
             Ok(entries) => entries,
             Err(error) => {
-                self.find(Flaw::RecordsUnreadable(resource, error), first, last);
+                self.find(Finding::new(Flaw::RecordsUnreadable(resource, error), first, last));
                 return Ok(stand_in());
             }
         };
@@ -191,8 +212,16 @@ where
             let record = first + at as u64;
             let stated = known.at(at);
             if stated.is_some_and(|stated| stated != leaves[at]) {
-                let flaw = moved(known, leaves[at], at);
-                self.find(flaw, record, record);
+                let finding = Finding::new(moved(known, leaves[at], at), record, record);
+                if known.authentic {
+                    self.find(finding);
+                } else {
+                    let tile = changed_tile(0, index, width);
+                    self.suspect(Suspicion {
+                        tile,
+                        record: Some(finding),
+                    });
+                }
             } else if record >= self.from {
                 self.record(record, entry)?;
             }
@@ -207,12 +236,12 @@ where
             return (self.visit)(index, entry);
         };
         match self.source.read(Resource::Record { index })? {
-            None => self.find(Flaw::LongRecordMissing, index, index),
+            None => self.find(Finding::new(Flaw::LongRecordMissing, index, index)),
             Some(record) if stub.is_of(&record) => {
                 self.report.verified += 1;
                 return (self.visit)(index, &record);
             }
-            Some(_) => self.find(Flaw::LongRecordChanged, index, index),
+            Some(_) => self.find(Finding::new(Flaw::LongRecordChanged, index, index)),
         }
         Ok(())
     }
@@ -221,29 +250,29 @@ where
         let resource = tile(level, index, width);
         let (first, last) = span(level, index, width);
         let Some(bytes) = self.source.read(resource)? else {
-            self.find(Flaw::HashesMissing(resource), first, last);
+            self.find(Finding::new(Flaw::HashesMissing(resource), first, last));
             return Ok(None);
         };
         match tiles::decode(&bytes, width) {
             Ok(hashes) => Ok(Some(hashes)),
             Err(error) => {
-                self.find(Flaw::HashesUnreadable(resource, error), first, last);
+                self.find(Finding::new(Flaw::HashesUnreadable(resource, error), first, last));
                 Ok(None)
             }
         }
     }
 
-    fn find(&mut self, flaw: Flaw, first: u64, last: u64) {
+    fn find(&mut self, finding: Finding) {
         self.found += 1;
         self.report.cut |= self.found >= FINDINGS_MAX;
-        if !flaw.spares_records() {
+        if !finding.flaw.spares_records() {
             self.about_records += 1;
         }
-        let finding = Finding::new(flaw, first, last);
         let findings = &mut self.report.findings;
-        // Hashes may be found wrong in between: look for the neighbour among all
-        // of the last few.
-        let joined = findings.iter_mut().rev().take(4).any(|one| one.join(&finding));
+        // Hashes may be found wrong in between: the neighbour is among the last
+        // few.
+        let same = |one: &mut Finding| *one == finding || one.join(&finding);
+        let joined = findings.iter_mut().rev().take(4).any(same);
         if !joined && findings.len() < REPORT_MAX {
             findings.push(finding);
         }
@@ -272,6 +301,11 @@ fn tile(level: u8, index: u64, width: Width) -> Resource {
         index,
         width,
     }
+}
+
+fn changed_tile(level: u8, index: u64, width: Width) -> Finding {
+    let (first, last) = span(level, index, width);
+    Finding::new(Flaw::HashesChanged(tile(level, index, width)), first, last)
 }
 
 /// The first and the last record under a tile.
