@@ -48,6 +48,19 @@ pub struct Report {
     pub cut: bool,
 }
 
+impl Report {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.findings.is_empty() && !self.cut
+    }
+
+    /// Whether the records at least are those that were signed, whatever became
+    /// of the hashes over them.
+    pub fn spares_records(&self) -> bool {
+        !self.cut && self.findings.iter().all(|one| one.flaw.spares_records())
+    }
+}
+
 /// Checks the log that `checkpoint` signs, from record `from` on; those before
 /// it stand for themselves by their hashes. `visit` gets each record that is
 /// not known to be wrong, in order; what it makes of them counts once the report
@@ -65,7 +78,9 @@ pub fn walk<S: Source>(
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError<E> {
     /// The newer one has fewer records.
-    #[error("the log was rolled back: it had {old} records when it was last seen and has {new} now")]
+    #[error(
+        "the log was rolled back: it had {old} records when it was last seen and has {new} now"
+    )]
     RolledBack {
         /// Size of the older checkpoint.
         old: u64,

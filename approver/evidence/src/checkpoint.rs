@@ -96,7 +96,10 @@ mod tests {
         let opened = Checkpoint::open(note.as_bytes(), key.verifier());
         assert_eq!(opened.as_ref(), Ok(&checkpoint));
         let extended = key.sign(&format!("{checkpoint}an extension\n"));
-        assert_eq!(Checkpoint::open(extended.as_bytes(), key.verifier()), Ok(checkpoint));
+        assert_eq!(
+            Checkpoint::open(extended.as_bytes(), key.verifier()),
+            Ok(checkpoint)
+        );
     }
 
     #[test]

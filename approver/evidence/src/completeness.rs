@@ -39,6 +39,9 @@ pub struct Gap<'a> {
     pub cause: &'a str,
     /// How many; 0 if nobody knows.
     pub lost: u64,
+    /// The approver says it of numbers that never came: the record stands in
+    /// their place, under the first or the last of them.
+    pub of_numbers: bool,
 }
 
 /// What is known of all hosts.
@@ -61,9 +64,6 @@ pub struct Host {
     pub next: u64,
     /// Numbered events.
     pub events: u64,
-    /// Numbers that the approver declared missing and that are still to be
-    /// passed over.
-    pub excused: u64,
     /// Gaps that were declared, oldest first.
     pub declared: Vec<Declared>,
     /// Further ones.
@@ -152,7 +152,7 @@ impl Host {
             sighting.hostname.clone_into(&mut self.hostname);
         }
         if let Some(gap) = sighting.gap {
-            self.declare(sighting, gap);
+            self.declare(sighting.log_index, gap);
         }
         let Some(sequence) = sighting.sequence else {
             return;
@@ -161,7 +161,7 @@ impl Host {
             let replaced = !self.spool.is_empty();
             sighting.spool.clone_into(&mut self.spool);
             self.next = 1;
-            if replaced && sighting.gap.is_none() && self.excused == 0 {
+            if replaced && sighting.gap.is_none() {
                 self.hole(sighting.log_index, Hole::SpoolReplaced);
             }
         }
@@ -169,24 +169,27 @@ impl Host {
             self.hole(sighting.log_index, Hole::Repeated { sequence });
             return;
         }
-        let missing = sequence - self.next;
-        if missing > self.excused {
+        let declared = sighting.gap.filter(|gap| gap.of_numbers);
+        if let Some(gap) = declared {
+            let (first, lost) = (self.next, gap.lost.max(1));
+            let under_last = first.checked_add(lost - 1) == Some(sequence);
+            if sequence == first || under_last {
+                self.next = first.saturating_add(lost);
+                return;
+            }
+        }
+        if sequence > self.next {
             let (first, last) = (self.next, sequence - 1);
             self.hole(sighting.log_index, Hole::Missing { first, last });
         }
-        // What the approver declared it declared for this very place.
-        self.excused = 0;
         self.events += 1;
         self.next = sequence.saturating_add(1);
     }
 
-    fn declare(&mut self, sighting: &Sighting<'_>, gap: Gap<'_>) {
-        if sighting.sequence.is_none() {
-            self.excused = self.excused.saturating_add(gap.lost);
-        }
+    fn declare(&mut self, log_index: u64, gap: Gap<'_>) {
         if self.declared.len() < LISTED_MAX {
             self.declared.push(Declared {
-                log_index: sighting.log_index,
+                log_index,
                 cause: gap.cause.to_owned(),
                 lost: gap.lost,
             });
@@ -266,6 +269,12 @@ mod tests {
     const LOST: Gap<'static> = Gap {
         cause: "spool",
         lost: 7,
+        of_numbers: false,
+    };
+    const NEVER_CAME: Gap<'static> = Gap {
+        cause: "sequence",
+        lost: 7,
+        of_numbers: true,
     };
 
     #[test]
@@ -298,7 +307,10 @@ mod tests {
         }
         assert_eq!(
             told.holes("a"),
-            [Hole::Repeated { sequence: 2 }, Hole::Repeated { sequence: 1 }]
+            [
+                Hole::Repeated { sequence: 2 },
+                Hole::Repeated { sequence: 1 }
+            ]
         );
     }
 
@@ -310,23 +322,32 @@ mod tests {
         told.event("a", "x", 3);
         assert!(told.completeness.is_complete());
         let declared = &told.completeness.hosts["a"].declared;
-        assert_eq!((declared.len(), declared[0].lost, declared[0].log_index), (1, 7, 1));
+        assert_eq!(
+            (declared.len(), declared[0].lost, declared[0].log_index),
+            (1, 7, 1)
+        );
     }
 
     #[test]
-    fn what_the_approver_declares_excuses_that_many_numbers_there_and_then() {
+    fn what_the_approver_declares_stands_in_the_place_of_what_never_came() {
         let mut told = Told::new();
         told.event("a", "x", 1);
-        told.tell("a", "x", None, Some(LOST));
+        told.tell("a", "x", Some(2), Some(NEVER_CAME));
         told.event("a", "x", 9);
+        told.tell("a", "x", Some(16), Some(NEVER_CAME));
+        told.event("a", "x", 17);
         assert!(told.completeness.is_complete());
-        told.tell("a", "x", None, Some(LOST));
-        told.event("a", "x", 18);
-        assert_eq!(told.holes("a"), [Hole::Missing { first: 10, last: 17 }]);
-        told.tell("a", "x", None, Some(LOST));
-        told.event("a", "x", 19);
-        told.event("a", "x", 21);
-        assert_eq!(told.holes("a").len(), 2, "the excuse was for another place");
+        assert_eq!(told.completeness.hosts["a"].declared.len(), 2);
+        told.tell("a", "x", Some(18), Some(NEVER_CAME));
+        told.event("a", "x", 27);
+        assert_eq!(
+            told.holes("a"),
+            [Hole::Missing {
+                first: 25,
+                last: 26
+            }],
+            "no more than it declares"
+        );
     }
 
     #[test]
@@ -353,7 +374,10 @@ mod tests {
             told.tell("a", "x", None, Some(Gap::default()));
         }
         let host = &told.completeness.hosts["a"];
-        assert_eq!((host.undeclared.len(), host.undeclared_more), (1_000, 2_000));
+        assert_eq!(
+            (host.undeclared.len(), host.undeclared_more),
+            (1_000, 2_000)
+        );
         assert_eq!((host.declared.len(), host.declared_more), (1_000, 2_000));
     }
 }

@@ -109,13 +109,14 @@ fn from_hex(text: &str) -> Option<Hash> {
 }
 
 /// A bundle of `entries`.
-pub fn bundle<T: AsRef<[u8]>>(entries: impl IntoIterator<Item = T>) -> Result<Vec<u8>, BundleError> {
+pub fn bundle<T: AsRef<[u8]>>(
+    entries: impl IntoIterator<Item = T>,
+) -> Result<Vec<u8>, BundleError> {
     let mut bundle = Vec::new();
     let mut count = 0;
     for entry in entries {
         let entry = entry.as_ref();
-        let length =
-            u16::try_from(entry.len()).map_err(|_| BundleError::Long(entry.len()))?;
+        let length = u16::try_from(entry.len()).map_err(|_| BundleError::Long(entry.len()))?;
         bundle.extend_from_slice(&length.to_be_bytes());
         bundle.extend_from_slice(entry);
         count += 1;

@@ -81,10 +81,7 @@ impl SigningKey {
     }
 
     /// `pair` as a key with the name that `name` makes of its public half.
-    pub fn named_by(
-        pkcs8: &[u8],
-        name: impl FnOnce(&[u8]) -> String,
-    ) -> Result<Self, KeyError> {
+    pub fn named_by(pkcs8: &[u8], name: impl FnOnce(&[u8]) -> String) -> Result<Self, KeyError> {
         let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| KeyError::Private)?;
         let name = name(pair.public_key().as_ref());
         Self::new(pair, &name)
@@ -154,7 +151,11 @@ impl VerifierKey {
             }
             signed = true;
         }
-        if signed { Ok(text) } else { Err(NoteError::Unsigned) }
+        if signed {
+            Ok(text)
+        } else {
+            Err(NoteError::Unsigned)
+        }
     }
 }
 
@@ -167,9 +168,9 @@ fn split(note: &[u8]) -> Result<(&str, Vec<&str>), NoteError> {
     if note.chars().any(|one| one < ' ' && one != '\n') {
         return Err(NoteError::Form("it holds control characters"));
     }
-    let at = note
-        .rfind("\n\n")
-        .ok_or(NoteError::Form("it has no empty line before the signatures"))?;
+    let at = note.rfind("\n\n").ok_or(NoteError::Form(
+        "it has no empty line before the signatures",
+    ))?;
     let (text, signatures) = (&note[..=at], &note[at + 2..]);
     let signatures = signatures
         .strip_suffix('\n')
@@ -189,7 +190,11 @@ fn signature(line: &str) -> Result<(&str, Vec<u8>), NoteError> {
         .and_then(|rest| rest.split_once(' '))
         .ok_or(bad)?;
     let signature = STANDARD.decode(signature).map_err(|_| bad)?;
-    if is_name(name) { Ok((name, signature)) } else { Err(bad) }
+    if is_name(name) {
+        Ok((name, signature))
+    } else {
+        Err(bad)
+    }
 }
 
 fn is_name(name: &str) -> bool {
@@ -203,7 +208,11 @@ impl fmt::Display for VerifierKey {
         let mut key = vec![ED25519_TYPE];
         key.extend_from_slice(&self.public);
         let key = STANDARD.encode(key);
-        write!(formatter, "{}+{a:02x}{b:02x}{c:02x}{d:02x}+{key}", self.name)
+        write!(
+            formatter,
+            "{}+{a:02x}{b:02x}{c:02x}{d:02x}+{key}",
+            self.name
+        )
     }
 }
 
@@ -222,7 +231,11 @@ impl FromStr for VerifierKey {
         let public = public.try_into().map_err(|_| KeyError::Text)?;
         let key = Self::new(name, public)?;
         // The id too must be right, and in its one form.
-        if key.to_string() == text { Ok(key) } else { Err(KeyError::Text) }
+        if key.to_string() == text {
+            Ok(key)
+        } else {
+            Err(KeyError::Text)
+        }
     }
 }
 
@@ -254,7 +267,10 @@ pub(crate) mod tests {
         let changed = NOTE.replace("think", "thank");
         assert_eq!(key.open(changed.as_bytes()), Err(NoteError::Forged));
         let other = super::tests::key("PeterNeumann");
-        assert_eq!(other.verifier().open(NOTE.as_bytes()), Err(NoteError::Unsigned));
+        assert_eq!(
+            other.verifier().open(NOTE.as_bytes()),
+            Err(NoteError::Unsigned)
+        );
     }
 
     #[test]
@@ -268,7 +284,10 @@ pub(crate) mod tests {
         assert_eq!(other.verifier().open(both.as_bytes()), Ok("a\n\nb\n"));
         let wrong = mine.sign("c\n").lines().last().unwrap().to_owned();
         let mixed = format!("{note}{wrong}\n");
-        assert_eq!(mine.verifier().open(mixed.as_bytes()), Err(NoteError::Forged));
+        assert_eq!(
+            mine.verifier().open(mixed.as_bytes()),
+            Err(NoteError::Forged)
+        );
     }
 
     #[test]
@@ -324,7 +343,7 @@ pub(crate) mod tests {
             let key = key("log");
             let mut note = key.sign("log\n12\nAAAA\n").into_bytes();
             let at = at.index(note.len());
-            note[at] ^= 1 << bit;
+            note[at] ^= 1_u8 << bit;
             prop_assert!(key.verifier().open(&note).is_err());
         }
     }

@@ -201,7 +201,11 @@ mod tests {
             for old in 0..=size {
                 let before = naive::root(&leaves[..old]);
                 let proof = consistency(&mut tree, old as u64).unwrap();
-                assert_eq!(proof, naive::consistency(old, &leaves[..size]), "{old} {size}");
+                assert_eq!(
+                    proof,
+                    naive::consistency(old, &leaves[..size]),
+                    "{old} {size}"
+                );
                 verify_consistency(&proof, old as u64, before, now, root).unwrap();
                 let bad = Hash::leaf(b"bad");
                 assert!(verify_consistency(&proof, old as u64, bad, now, root).is_err());

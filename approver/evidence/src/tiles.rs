@@ -27,7 +27,8 @@ pub struct TileError {
 
 /// How many hashes level `level` has in the tree of `size` leaves.
 fn count(level: u8, size: u64) -> u64 {
-    size.checked_shr(u32::from(level) * TILE_HEIGHT).unwrap_or(0)
+    size.checked_shr(u32::from(level) * TILE_HEIGHT)
+        .unwrap_or(0)
 }
 
 /// How wide a tile is in the tree of `size` leaves; none if it has no such tile.
@@ -350,7 +351,10 @@ pub(crate) mod tests {
         let widths = |level| {
             let all = (0..).map_while(|index| width(level, index, 70_000));
             let all: Vec<_> = all.collect();
-            (all.iter().filter(|width| !width.is_partial()).count(), *all.last().unwrap())
+            (
+                all.iter().filter(|width| !width.is_partial()).count(),
+                *all.last().unwrap(),
+            )
         };
         assert_eq!(widths(0), (273, Width::new(112).unwrap()));
         assert_eq!(widths(1), (1, Width::new(17).unwrap()));
@@ -370,7 +374,9 @@ pub(crate) mod tests {
     fn the_edge_and_the_tiles_have_the_root_of_the_naive_tree() {
         let leaves = naive::leaves(66_000);
         let kept = kept(&leaves);
-        for size in [0, 1, 2, 3, 255, 256, 257, 511, 512, 700, 65_535, 65_536, 65_537, 66_000] {
+        for size in [
+            0, 1, 2, 3, 255, 256, 257, 511, 512, 700, 65_535, 65_536, 65_537, 66_000,
+        ] {
             let wanted = naive::root(&leaves[..size]);
             let mut tree = Tree::new(&kept, size as u64);
             assert_eq!(tree.root().unwrap(), wanted, "{size}");
@@ -394,7 +400,10 @@ pub(crate) mod tests {
         let leaves = naive::leaves(300);
         let mut kept = kept(&leaves);
         let beyond = Tree::new(&kept, 300).leaf(300).unwrap_err();
-        assert_eq!(beyond.to_string(), "the log has 300 records and nothing at 300");
+        assert_eq!(
+            beyond.to_string(),
+            "the log has 300 records and nothing at 300"
+        );
         assert!(Tree::new(&kept, 300).leaf(u64::MAX).is_err());
         let key = Resource::Tile {
             level: 0,

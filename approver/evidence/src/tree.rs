@@ -108,7 +108,11 @@ pub(crate) mod naive {
     pub(crate) fn consistency(size: usize, leaves: &[Hash]) -> Vec<Hash> {
         fn sub(size: usize, leaves: &[Hash], whole: bool) -> Vec<Hash> {
             if size == leaves.len() {
-                return if whole { Vec::new() } else { vec![root(leaves)] };
+                return if whole {
+                    Vec::new()
+                } else {
+                    vec![root(leaves)]
+                };
             }
             let half = split(leaves.len());
             let (left, right) = leaves.split_at(half);

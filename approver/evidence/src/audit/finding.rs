@@ -59,7 +59,7 @@ impl Flaw {
     }
 
     /// Whether it is about hashes only: the records themselves are as signed.
-    pub(crate) fn spares_records(&self) -> bool {
+    pub fn spares_records(&self) -> bool {
         matches!(
             self,
             Self::HashesMissing(_) | Self::HashesUnreadable(..) | Self::HashesChanged(_)
@@ -94,34 +94,63 @@ impl fmt::Display for Finding {
         let (records, are, were) = if self.first == self.last {
             (format!("record {}", self.first), "is", "was")
         } else {
-            (format!("records {} to {}", self.first, self.last), "are", "were")
+            (
+                format!("records {} to {}", self.first, self.last),
+                "are",
+                "were",
+            )
         };
         match &self.flaw {
             Flaw::RecordsMissing => write!(formatter, "{records} {are} missing"),
             Flaw::RecordsUnreadable(resource, error) => {
-                write!(formatter, "{records} can't be read: {resource} is damaged: {error}")
+                write!(
+                    formatter,
+                    "{records} can't be read: {resource} is damaged: {error}"
+                )
             }
             Flaw::RecordsChanged => {
-                write!(formatter, "{records} {were} changed after the log was signed")
+                write!(
+                    formatter,
+                    "{records} {were} changed after the log was signed"
+                )
             }
             Flaw::RecordsMoved(by) => {
                 let place = i128::from(self.first) + i128::from(*by);
-                write!(formatter, "{records} {were} moved: signed at {place}, found at {}", self.first)
+                write!(
+                    formatter,
+                    "{records} {were} moved: signed at {place}, found at {}",
+                    self.first
+                )
             }
             Flaw::LongRecordMissing => {
-                write!(formatter, "{records} {are} missing: the log holds the digest alone")
+                write!(
+                    formatter,
+                    "{records} {are} missing: the log holds the digest alone"
+                )
             }
             Flaw::LongRecordChanged => {
-                write!(formatter, "{records} {were} changed after the log was signed")
+                write!(
+                    formatter,
+                    "{records} {were} changed after the log was signed"
+                )
             }
             Flaw::HashesMissing(resource) => {
-                write!(formatter, "the hashes {resource} over {records} are missing")
+                write!(
+                    formatter,
+                    "the hashes {resource} over {records} are missing"
+                )
             }
             Flaw::HashesUnreadable(resource, error) => {
-                write!(formatter, "the hashes {resource} over {records} are damaged: {error}")
+                write!(
+                    formatter,
+                    "the hashes {resource} over {records} are damaged: {error}"
+                )
             }
             Flaw::HashesChanged(resource) => {
-                write!(formatter, "the hashes {resource} over {records} were changed")
+                write!(
+                    formatter,
+                    "the hashes {resource} over {records} were changed"
+                )
             }
             Flaw::RootMismatch => write!(
                 formatter,

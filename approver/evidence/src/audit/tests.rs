@@ -119,7 +119,11 @@ fn a_whole_log_has_no_findings_wherever_the_walk_begins() {
         for from in [0, 1, 255, 256, 300, 512, count] {
             let (report, seen) = log.walk(from);
             assert_eq!(report.findings, [], "{count} {from}");
-            assert_eq!(report.verified, count.saturating_sub(from), "{count} {from}");
+            assert_eq!(
+                report.verified,
+                count.saturating_sub(from),
+                "{count} {from}"
+            );
             assert_eq!(seen, (from..count).collect::<Vec<_>>());
         }
     }
@@ -189,9 +193,18 @@ fn swapped_dropped_and_inserted_records_are_named() {
 fn damaged_hashes_do_not_put_records_in_doubt() {
     let whole = Log::of(&records(700));
     for (path, say) in [
-        (tile_path(0, 1, 256), "the hashes tile/0/001 over records 256 to 511"),
-        (tile_path(0, 2, 188), "the hashes tile/0/002.p/188 over records 512 to 699"),
-        (tile_path(1, 0, 2), "the hashes tile/1/000.p/2 over records 0 to 511"),
+        (
+            tile_path(0, 1, 256),
+            "the hashes tile/0/001 over records 256 to 511",
+        ),
+        (
+            tile_path(0, 2, 188),
+            "the hashes tile/0/002.p/188 over records 512 to 699",
+        ),
+        (
+            tile_path(1, 0, 2),
+            "the hashes tile/1/000.p/2 over records 0 to 511",
+        ),
     ] {
         let mut log = whole.clone();
         log.files.get_mut(&path).unwrap()[40] ^= 1;
@@ -200,7 +213,10 @@ fn damaged_hashes_do_not_put_records_in_doubt() {
         assert_eq!((report.verified, seen.len()), (700, 700));
         log.files.get_mut(&path).unwrap().pop();
         let findings = log.findings();
-        assert!(findings[0].starts_with(&format!("{say} are damaged")), "{findings:?}");
+        assert!(
+            findings[0].starts_with(&format!("{say} are damaged")),
+            "{findings:?}"
+        );
         assert_eq!(findings.len(), 1);
         log.files.remove(&path);
         assert_eq!(log.findings(), [format!("{say} are missing")]);
@@ -344,7 +360,7 @@ proptest! {
         paths.sort_unstable();
         let bytes = log.files.get_mut(file.get(&paths)).unwrap();
         let at = at.index(bytes.len());
-        bytes[at] ^= 1 << bit;
+        bytes[at] ^= 1_u8 << bit;
         let (report, _) = log.walk(0);
         prop_assert!(!report.findings.is_empty());
         prop_assert!(!report.cut);

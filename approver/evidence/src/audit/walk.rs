@@ -148,7 +148,10 @@ where
                 _ => self.subtree(level - 1, child, stated, known.authentic)?,
             });
         }
-        let differs = known.hashes.as_ref().is_some_and(|known| *known != computed);
+        let differs = known
+            .hashes
+            .as_ref()
+            .is_some_and(|known| *known != computed);
         if differs && !known.authentic {
             let tile = changed_tile(level, index, width);
             self.suspect(Suspicion { tile, record: None });
@@ -186,12 +189,7 @@ where
     }
 
     /// Checks the records of a bundle. Answers their leaves.
-    fn bundle(
-        &mut self,
-        index: u64,
-        width: Width,
-        known: &Hashes,
-    ) -> Result<Vec<Hash>, S::Error> {
+    fn bundle(&mut self, index: u64, width: Width, known: &Hashes) -> Result<Vec<Hash>, S::Error> {
         let resource = Resource::Entries { index, width };
         let (first, last) = span(0, index, width);
         // Where nothing is known of the records, the signed hashes stand in.
@@ -203,7 +201,11 @@ where
         let entries = match entry::entries(&bytes, width.get()) {
             Ok(entries) => entries,
             Err(error) => {
-                self.find(Finding::new(Flaw::RecordsUnreadable(resource, error), first, last));
+                self.find(Finding::new(
+                    Flaw::RecordsUnreadable(resource, error),
+                    first,
+                    last,
+                ));
                 return Ok(stand_in());
             }
         };
@@ -211,18 +213,18 @@ where
         for (at, entry) in entries.iter().enumerate() {
             let record = first + at as u64;
             let stated = known.at(at);
-            if stated.is_some_and(|stated| stated != leaves[at]) {
-                let finding = Finding::new(moved(known, leaves[at], at), record, record);
-                if known.authentic {
-                    self.find(finding);
-                } else {
-                    let tile = changed_tile(0, index, width);
-                    self.suspect(Suspicion {
-                        tile,
-                        record: Some(finding),
-                    });
-                }
-            } else if record >= self.from {
+            let differs = stated.is_some_and(|stated| stated != leaves[at]);
+            let finding = || Finding::new(moved(known, leaves[at], at), record, record);
+            if differs && known.authentic {
+                self.find(finding());
+                continue;
+            }
+            if differs {
+                let record = Some(finding());
+                let tile = changed_tile(0, index, width);
+                self.suspect(Suspicion { tile, record });
+            }
+            if record >= self.from {
                 self.record(record, entry)?;
             }
         }
@@ -256,7 +258,11 @@ where
         match tiles::decode(&bytes, width) {
             Ok(hashes) => Ok(Some(hashes)),
             Err(error) => {
-                self.find(Finding::new(Flaw::HashesUnreadable(resource, error), first, last));
+                self.find(Finding::new(
+                    Flaw::HashesUnreadable(resource, error),
+                    first,
+                    last,
+                ));
                 Ok(None)
             }
         }
@@ -290,7 +296,9 @@ fn moved(known: &Hashes, leaf: Hash, at: usize) -> Flaw {
         .map(|(place, hash)| (*hash, place))
         .collect();
     let by = places.get(&leaf).and_then(|place| {
-        i64::try_from(*place).ok()?.checked_sub(i64::try_from(at).ok()?)
+        i64::try_from(*place)
+            .ok()?
+            .checked_sub(i64::try_from(at).ok()?)
     });
     by.map_or(Flaw::RecordsChanged, Flaw::RecordsMoved)
 }
