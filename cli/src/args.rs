@@ -1,10 +1,14 @@
 //! What can be typed. Every option, its default and its help; nothing is done
 //! here.
 
+mod audit;
+
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use holdpoint_proto::{control, v1::RequestState};
+
+pub(crate) use self::audit::{Audit, Export, Proof, Prove, Trust, Verify};
 
 /// Review and run AI agents under Holdpoint
 #[derive(Debug, Parser)]
@@ -47,6 +51,12 @@ integers are strings; what is absent is null. New keys may be added, none is ren
 \"logged_in\", \"expires_at\"}...]}
   status                   {\"version\", \"kernel_release\", \"enforcing\",
                            \"not_enforcing_because\", \"approver\", \"sessions\", \"held\"}
+  audit verify, export     {\"log\", \"verifier_key\", \"size\", \"root\", \"first_use\", \"warnings\",
+                           \"records\": {\"from\", \"checked\"}, \"integrity\": {\"sound\", \"findings\",
+                           \"cut\"}, \"completeness\": {\"answer\", \"hosts\", \"unreadable\"}}
+  audit prove              {\"verifier_key\", \"records\": [{\"log_index\", \"record\", \"proof\"}...]}
+  audit proof verify       {\"records\": [{\"log_index\", \"record\", \"size\", \"root\"}...]}
+  audit checkpoint, key    {\"checkpoint\", \"verifier_key\", \"size\", \"root\"}
 REQUEST has \"id\", \"digest\", \"state\", \"created_at\", \"deadline\", \"host\", \"session\", \"rule\",
 \"operation\" ({\"exec\": ...} or {\"connect\": ...}), \"process\", \"ancestry\" (parent first),
 \"decision\", \"outcome\" and \"outcome_detail\".
@@ -75,6 +85,9 @@ pub(crate) enum Command {
     Deny(Decide),
     /// Run a command as the root of a new session
     Run(Run),
+    /// Check the log of everything that happened
+    #[command(subcommand, after_long_help = audit::HELP)]
+    Audit(Audit),
     /// Show how the daemon of this host is doing; fails unless it is enforcing
     Status {
         /// Control socket of the daemon

@@ -14,6 +14,7 @@ pub use finding::{Finding, Flaw};
 
 use crate::{
     checkpoint::Checkpoint,
+    hash::Hash,
     path::{Resource, Width},
     proof::{ProofError, consistency, verify_consistency},
     tiles::{Tiles, Tree, TreeError},
@@ -136,6 +137,20 @@ pub fn continues<S: Source>(
     // Bad tiles and a rewritten log look alike here; the walk tells them apart.
     verify_consistency(&proof, old.size, old.root, new.size, new.root)?;
     Ok(())
+}
+
+/// The perfect subtrees that the first `size` records of `tree` make, largest
+/// first: they tell later which part was rewritten.
+pub fn peaks<T: Tiles>(tree: &mut Tree<T>, size: u64) -> Result<Vec<Hash>, TreeError<T::Error>> {
+    let mut peaks = Vec::new();
+    let mut start = 0;
+    for bit in (0..u64::BITS).rev().map(|bit| 1 << bit) {
+        if size & bit != 0 {
+            peaks.push(tree.range(start, start + bit)?);
+            start += bit;
+        }
+    }
+    Ok(peaks)
 }
 
 /// A source as tiles, for proofs.

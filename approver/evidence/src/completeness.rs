@@ -49,8 +49,9 @@ pub struct Gap<'a> {
 pub struct Completeness {
     /// By UUID.
     pub hosts: BTreeMap<String, Host>,
-    /// Records of further hosts than can be told apart.
-    pub untold: u64,
+    /// Records whose host or number can't be made out; also those of more hosts
+    /// than can be told apart.
+    pub unreadable: u64,
 }
 
 /// What is known of one host.
@@ -119,7 +120,7 @@ impl Completeness {
     pub fn saw(&mut self, sighting: &Sighting<'_>) {
         if !self.hosts.contains_key(sighting.host) {
             if self.hosts.len() >= HOSTS_MAX {
-                self.untold += 1;
+                self.unreadable += 1;
                 return;
             }
             self.hosts.insert(
@@ -137,7 +138,7 @@ impl Completeness {
 
     /// Whether no number is missing that was not declared.
     pub fn is_complete(&self) -> bool {
-        self.untold == 0 && self.hosts.values().all(Host::is_complete)
+        self.unreadable == 0 && self.hosts.values().all(Host::is_complete)
     }
 }
 

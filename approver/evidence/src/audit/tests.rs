@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     entry::{self, ENTRY_MAX, entry_of, is_long, leaf_of},
-    hash::Hash,
     tiles::{Edge, encode, partial_tiles},
+    tree::Frontier,
 };
 
 /// All files of a log.
@@ -392,4 +392,8 @@ fn the_tree_of_a_source_is_that_of_its_checkpoint() {
     let mut tree = Tree::new(SourceTiles(&log), 700);
     assert_eq!(tree.root().unwrap(), log.checkpoint.root);
     assert_eq!(tree.leaf(5).unwrap(), Hash::leaf(&record(5)));
+    let peaks = super::peaks(&mut tree, 300).unwrap();
+    let leaves = records(300);
+    let frontier: Frontier = leaves.iter().map(|one| Hash::leaf(one)).collect();
+    assert_eq!(peaks, frontier.peaks());
 }
