@@ -8,7 +8,7 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use holdpoint_proto::{control, v1::RequestState};
 
-pub(crate) use self::audit::{Audit, Export, Proof, Prove, Trust, Verify};
+pub(crate) use self::audit::{Audit, Proof, Prove, Trust, Verify};
 
 /// Review and run AI agents under Holdpoint
 #[derive(Debug, Parser)]

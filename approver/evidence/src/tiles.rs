@@ -260,23 +260,23 @@ impl<T: Tiles> Tree<T> {
 
     fn tile(&mut self, level: u8, index: u64) -> Result<&[Hash], TreeError<T::Error>> {
         let key = (level, index);
-        let at = match self.read.iter().position(|(known, _)| *known == key) {
-            Some(at) => at,
-            None => {
-                let width = width(level, index, self.size).ok_or(self.beyond(index))?;
-                let bytes = self.tiles.tile(level, index, width);
-                let bytes = bytes.map_err(TreeError::Tile)?;
-                let hashes = decode(&bytes, width).map_err(|source| TreeError::Damaged {
-                    resource: Resource::Tile {
-                        level,
-                        index,
-                        width,
-                    },
-                    source,
-                })?;
-                self.read.push((key, hashes));
-                self.read.len() - 1
-            }
+        let known = self.read.iter().position(|(known, _)| *known == key);
+        let at = if let Some(at) = known {
+            at
+        } else {
+            let width = width(level, index, self.size).ok_or(self.beyond(index))?;
+            let bytes = self.tiles.tile(level, index, width);
+            let bytes = bytes.map_err(TreeError::Tile)?;
+            let hashes = decode(&bytes, width).map_err(|source| TreeError::Damaged {
+                resource: Resource::Tile {
+                    level,
+                    index,
+                    width,
+                },
+                source,
+            })?;
+            self.read.push((key, hashes));
+            self.read.len() - 1
         };
         Ok(&self.read[at].1)
     }

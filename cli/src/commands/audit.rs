@@ -135,7 +135,7 @@ pub(crate) fn run(name: &str, command: &Audit, output: &mut Output) -> Result<()
             let mut live = connect(name)?;
             let memory = Memories::open(name)?.turn()?;
             let trusted = trusted(&export.trust, memory.known().map(|known| &known.key));
-            let outcome = export::export(&mut live, trusted?, memory, &export.path)?;
+            let outcome = export::export(&mut live, trusted?, &memory, &export.path)?;
             finish(&outcome, output)
         }
         Audit::Prove(prove) => prove::prove(name, prove, output),
@@ -149,14 +149,16 @@ pub(crate) fn run(name: &str, command: &Audit, output: &mut Output) -> Result<()
 
 fn verify(name: &str, verify: &Verify, output: &mut Output) -> Result<(), Failure> {
     let outcome = if let Some(path) = &verify.offline {
-        let memory = Memories::open(name).ok().and_then(|memories| memories.load().ok()?);
+        let memory = Memories::open(name)
+            .ok()
+            .and_then(|memories| memories.load().ok()?);
         let trusted = trusted(&verify.trust, None)?;
-        offline::verify(path, trusted, memory.map(|memory| memory.key))?
+        offline::verify(path, trusted, memory.as_ref().map(|memory| &memory.key))?
     } else {
         let mut live = connect(name)?;
         let memory = Memories::open(name)?.turn()?;
         let trusted = trusted(&verify.trust, memory.known().map(|known| &known.key))?;
-        check::live(&mut live, trusted, memory, verify.full)?
+        check::live(&mut live, trusted, &memory, verify.full)?
     };
     finish(&outcome, output)
 }
@@ -187,7 +189,7 @@ fn show(
     let known = Memories::open(name)?.load()?;
     let (note, served) = live.checkpoint()?;
     let key = known.map_or(served, |known| known.key);
-    let checkpoint = check::open(&note, &key)?;
+    let checkpoint = check::open(&note, &key).map_err(AuditError::from)?;
     if output.json {
         output.json(&serde_json::json!({
             "checkpoint": note,

@@ -108,7 +108,7 @@ impl fmt::Display for Finding {
                     "{records} can't be read: {resource} is damaged: {error}"
                 )
             }
-            Flaw::RecordsChanged => {
+            Flaw::RecordsChanged | Flaw::LongRecordChanged => {
                 write!(
                     formatter,
                     "{records} {were} changed after the log was signed"
@@ -126,12 +126,6 @@ impl fmt::Display for Finding {
                 write!(
                     formatter,
                     "{records} {are} missing: the log holds the digest alone"
-                )
-            }
-            Flaw::LongRecordChanged => {
-                write!(
-                    formatter,
-                    "{records} {were} changed after the log was signed"
                 )
             }
             Flaw::HashesMissing(resource) => {

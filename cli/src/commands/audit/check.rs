@@ -85,12 +85,12 @@ pub(super) fn open(note: &str, key: &VerifierKey) -> Result<Checkpoint, Checkpoi
 pub(super) fn live(
     live: &mut Live,
     trusted: Trusted,
-    turn: Turn,
+    turn: &Turn,
     full: bool,
 ) -> Result<Outcome, AuditError> {
     let (note, served) = live.checkpoint()?;
-    let outcome = check(live, &note, served, trusted, turn.known(), full)?;
-    remember(live, &outcome, note, &turn)?;
+    let outcome = check(live, &note, &served, trusted, turn.known(), full)?;
+    remember(live, &outcome, note, turn)?;
     Ok(outcome)
 }
 
@@ -120,7 +120,7 @@ pub(super) fn remember<S: Source<Error = AuditError>>(
 pub(super) fn check<S: Checked>(
     source: &mut S,
     note: &str,
-    served: VerifierKey,
+    served: &VerifierKey,
     trusted: Trusted,
     known: Option<&Memory>,
     full: bool,
@@ -137,7 +137,7 @@ pub(super) fn check<S: Checked>(
         completeness: Completeness::default(),
         exported: None,
     };
-    if served != outcome.key {
+    if *served != outcome.key {
         outcome.problems.push(Problem {
             code: "other-key",
             text: format!("the log comes with another key than the trusted one: {served}"),
@@ -199,7 +199,8 @@ fn history<S: Source<Error = AuditError>>(
             code: "rolled-back",
             text: format!(
                 "the log was rolled back: it had {old} records {seen} and has {new} now; records \
-                 {new} to {} are gone", old - 1
+                 {new} to {} are gone",
+                old - 1
             ),
         }),
         Err(error @ (HistoryError::Forked { .. } | HistoryError::Rewritten(_))) => {
@@ -208,7 +209,7 @@ fn history<S: Source<Error = AuditError>>(
                 _ => "rewritten",
             };
             let place = match known {
-                Some(known) => rewritten(source, known, new)?,
+                Some(known) => rewritten(source, known, new),
                 None => String::new(),
             };
             Some(Problem {
@@ -229,18 +230,18 @@ fn rewritten<S: Source<Error = AuditError>>(
     source: &mut S,
     known: &Memory,
     new: &Checkpoint,
-) -> Result<String, AuditError> {
+) -> String {
     let old = known.checkpoint.size;
     let mut tree = Tree::new(SourceTiles(&mut *source), new.size);
     let Ok(now) = peaks(&mut tree, old) else {
-        return Ok(String::new());
+        return String::new();
     };
-    Ok(spans(old)
+    spans(old)
         .zip(known.peaks.iter().zip(&now))
         .find(|(_, (before, now)): &(_, (&Hash, &Hash))| before != now)
         .map_or_else(String::new, |((first, last), _)| {
             format!("; the first change is within records {first} to {last}")
-        }))
+        })
 }
 
 /// The parts that a tree of `size` leaves is made of: one for each bit.

@@ -60,7 +60,7 @@ struct Copying<'a> {
 pub(super) fn export(
     live: &mut Live,
     trusted: Trusted,
-    turn: Turn,
+    turn: &Turn,
     path: &Path,
 ) -> Result<Outcome, AuditError> {
     let mut sink = Sink::make(path)?;
@@ -71,13 +71,13 @@ pub(super) fn export(
         sink: &mut sink,
         walking: false,
     };
-    let mut outcome = check(&mut copying, &note, served, trusted, turn.known(), true)?;
+    let mut outcome = check(&mut copying, &note, &served, trusted, turn.known(), true)?;
     sink.put(KEY, format!("{key}\n").as_bytes())?;
     sink.put("README", README.as_bytes())?;
     sink.put(CHECKPOINT, note.as_bytes())?;
     sink.finish()?;
     outcome.exported = Some(path.display().to_string());
-    remember(live, &outcome, note, &turn)?;
+    remember(live, &outcome, note, turn)?;
     Ok(outcome)
 }
 
@@ -133,7 +133,11 @@ impl Sink {
                     path.parent().map_or(Ok(()), fs::create_dir_all)?;
                     let mut file = File::create(&path)?;
                     file.write_all(bytes)?;
-                    if name == CHECKPOINT { file.sync_all() } else { Ok(()) }
+                    if name == CHECKPOINT {
+                        file.sync_all()
+                    } else {
+                        Ok(())
+                    }
                 };
                 put().map_err(|source| write(&path, source))
             }

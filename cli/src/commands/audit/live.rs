@@ -47,7 +47,9 @@ impl Live {
     pub(super) fn checkpoint(&mut self) -> Result<(String, VerifierKey), AuditError> {
         let call = self.client.get_checkpoint(timed(GetCheckpointRequest {}));
         let answer = self.runtime.block_on(call);
-        let answer = answer.map_err(|status| self.peer.failed(&status))?.into_inner();
+        let answer = answer
+            .map_err(|status| self.peer.failed(&status))?
+            .into_inner();
         let key = answer.verifier_key.parse();
         let key = key.map_err(|_| AuditError::ServedKey(answer.verifier_key))?;
         Ok((answer.checkpoint, key))
@@ -70,7 +72,9 @@ impl Live {
                 page_size: PAGE,
                 page_token,
             };
-            let answer = self.runtime.block_on(self.client.search_events(timed(query)));
+            let answer = self
+                .runtime
+                .block_on(self.client.search_events(timed(query)));
             let page = answer
                 .map_err(|status| AuditError::from(self.peer.failed(&status)))?
                 .into_inner();

@@ -111,7 +111,10 @@ impl Memories {
 
     fn make_directory(&self) -> io::Result<()> {
         let directory = self.path.parent().unwrap_or(Path::new("."));
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
     }
 }
 
@@ -181,7 +184,10 @@ mod tests {
         assert!(turn.known().is_none());
         fs::write(&turn.memories.path, "{}").unwrap();
         let error = turn.memories.load().unwrap_err().to_string();
-        assert!(error.contains("is damaged") && error.contains("a.json"), "{error}");
+        assert!(
+            error.contains("is damaged") && error.contains("a.json"),
+            "{error}"
+        );
         drop(turn);
         assert!(memories("a.json").turn().is_err());
     }

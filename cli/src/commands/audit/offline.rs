@@ -32,7 +32,7 @@ enum Export {
 pub(super) fn verify(
     path: &Path,
     trusted: Trusted,
-    known: Option<VerifierKey>,
+    known: Option<&VerifierKey>,
 ) -> Result<Outcome, AuditError> {
     let mut export = Export::open(path)?;
     let no_export = |message: String| AuditError::NoExport {
@@ -50,8 +50,8 @@ pub(super) fn verify(
         .trim_end()
         .parse()
         .map_err(|error| no_export(format!("{KEY}: {error}")))?;
-    let pinned = trusted.key.is_some() || known.as_ref() == Some(&served);
-    let mut outcome = check(&mut export, &note, served, trusted, None, true)?;
+    let pinned = trusted.key.is_some() || known == Some(&served);
+    let mut outcome = check(&mut export, &note, &served, trusted, None, true)?;
     outcome.first_use = false;
     if !pinned {
         outcome.warnings.push(format!(

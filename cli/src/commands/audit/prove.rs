@@ -40,7 +40,9 @@ pub(super) fn prove(name: &str, prove: &Prove, output: &mut Output) -> Result<()
         None => None,
         Some(kept) => Some(Checkpoint::open(kept, &key).map_err(AuditError::from)?),
     };
-    let seen = known.filter(|known| known.key == key).map(|known| known.checkpoint);
+    let seen = known
+        .filter(|known| known.key == key)
+        .map(|known| known.checkpoint);
     for old in kept.into_iter().chain(seen) {
         continues(&mut live, &old, &checkpoint).map_err(AuditError::from)?;
     }
@@ -79,7 +81,9 @@ pub(super) fn prove(name: &str, prove: &Prove, output: &mut Output) -> Result<()
     }
     if let Some(path) = &prove.output {
         let path = escape::name(&path.display().to_string());
-        output.text(&format!("Written to {path}; `holdpoint audit proof verify {path}` checks it\n"))?;
+        output.text(&format!(
+            "Written to {path}; `holdpoint audit proof verify {path}` checks it\n"
+        ))?;
     }
     Ok(())
 }
@@ -91,12 +95,11 @@ pub(super) fn verify(
     key: Option<&VerifierKey>,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let key = match key {
-        Some(key) => key.clone(),
-        None => {
-            let known = Memories::open(name)?.load()?;
-            known.ok_or(AuditError::NoKey)?.key
-        }
+    let key = if let Some(key) = key {
+        key.clone()
+    } else {
+        let known = Memories::open(name)?.load()?;
+        known.ok_or(AuditError::NoKey)?.key
     };
     let text = fs::read_to_string(path).map_err(|source| AuditError::Read {
         path: PathBuf::from(path),
@@ -136,7 +139,11 @@ fn parts(text: &str) -> Vec<&str> {
     // line; inside a proof no line can be the header.
     starts.extend(text.match_indices(&separator).map(|(at, _)| at + 1));
     let ends = starts[1..].iter().copied().chain([text.len()]);
-    starts.iter().zip(ends).map(|(start, end)| &text[*start..end]).collect()
+    starts
+        .iter()
+        .zip(ends)
+        .map(|(start, end)| &text[*start..end])
+        .collect()
 }
 
 /// The records that `what` names.
@@ -147,7 +154,11 @@ fn indices(live: &mut Live, what: &str) -> Result<Vec<u64>, Failure> {
     {
         return Ok(vec![index]);
     }
-    if what.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') && !what.is_empty() {
+    if what
+        .bytes()
+        .all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+        && !what.is_empty()
+    {
         return live.records_about(what);
     }
     Err(AuditError::Unclear {
@@ -172,7 +183,9 @@ fn make(
         index: bundle,
         width,
     };
-    let bytes = live.read(resource)?.ok_or(AuditError::RecordMissing(index))?;
+    let bytes = live
+        .read(resource)?
+        .ok_or(AuditError::RecordMissing(index))?;
     let at = usize::try_from(index % tiles::TILE_WIDTH as u64).unwrap_or(usize::MAX);
     let entries = entry::entries(&bytes, width.get())
         .map_err(|error| AuditError::Tree(format!("{resource} is damaged: {error}")))?;
@@ -202,7 +215,12 @@ fn told(proof: &TlogProof, checkpoint: &Checkpoint, key: &VerifierKey) -> String
     let mut text = String::new();
     let pretty = serde_json::to_string_pretty(&record(proof)).unwrap_or_default();
     // Writing to a String can't fail.
-    let _ = writeln!(text, "Record {} of {}", proof.index, escape::name(key.name()));
+    let _ = writeln!(
+        text,
+        "Record {} of {}",
+        proof.index,
+        escape::name(key.name())
+    );
     for line in pretty.lines() {
         let _ = writeln!(text, "  {}", escape::sentence(line));
     }
@@ -211,7 +229,11 @@ fn told(proof: &TlogProof, checkpoint: &Checkpoint, key: &VerifierKey) -> String
     for hash in &proof.hashes {
         let _ = writeln!(text, "  {hash}");
     }
-    let _ = writeln!(text, "signed by {}: proven\n", escape::name(&key.to_string()));
+    let _ = writeln!(
+        text,
+        "signed by {}: proven\n",
+        escape::name(&key.to_string())
+    );
     text
 }
 

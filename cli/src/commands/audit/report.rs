@@ -106,10 +106,19 @@ fn hosts(completeness: &Completeness, line: &mut impl FnMut(&str, &str)) {
                 lost => format!("{lost} events"),
             };
             let cause = escape::name(&gap.cause);
-            line("", &format!("  declared in record {}: {lost}, {cause}", gap.log_index));
+            line(
+                "",
+                &format!("  declared in record {}: {lost}, {cause}", gap.log_index),
+            );
         }
         for hole in host.undeclared.iter().take(LISTED) {
-            line("", &format!("  NOT DECLARED, at record {}: {}", hole.log_index, hole.hole));
+            line(
+                "",
+                &format!(
+                    "  NOT DECLARED, at record {}: {}",
+                    hole.log_index, hole.hole
+                ),
+            );
         }
         if host.declared.len() > LISTED || host.undeclared.len() > LISTED {
             line("", "  and more; --json lists them");
@@ -117,7 +126,10 @@ fn hosts(completeness: &Completeness, line: &mut impl FnMut(&str, &str)) {
     }
     if completeness.unreadable > 0 {
         let unreadable = completeness.unreadable;
-        line("", &format!("{unreadable} records do not say whose they are"));
+        line(
+            "",
+            &format!("{unreadable} records do not say whose they are"),
+        );
     }
 }
 

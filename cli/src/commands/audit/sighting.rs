@@ -69,7 +69,10 @@ pub(super) fn see(completeness: &mut Completeness, log_index: u64, record: &[u8]
         completeness.unreadable += 1;
         return;
     };
-    let hostname = record.device.as_ref().and_then(|device| device.hostname.as_deref());
+    let hostname = record
+        .device
+        .as_ref()
+        .and_then(|device| device.hostname.as_deref());
     let unmapped = record.unmapped.as_ref();
     let gap = unmapped
         .filter(|unmapped| unmapped.kind.as_deref() == Some("gap"))
@@ -77,7 +80,10 @@ pub(super) fn see(completeness: &mut Completeness, log_index: u64, record: &[u8]
             let cause = unmapped.cause.as_deref().unwrap_or("unknown");
             Gap {
                 cause,
-                lost: unmapped.lost.and_then(|lost| lost.try_into().ok()).unwrap_or(0),
+                lost: unmapped
+                    .lost
+                    .and_then(|lost| lost.try_into().ok())
+                    .unwrap_or(0),
                 of_numbers: cause == NEVER_CAME,
             }
         });

@@ -71,7 +71,10 @@ impl Archive {
         let mut bytes = Vec::new();
         let file = &mut self.file;
         file.seek(SeekFrom::Start(start))
-            .and_then(|_| file.take(length.min(most.saturating_add(1))).read_to_end(&mut bytes))
+            .and_then(|_| {
+                file.take(length.min(most.saturating_add(1)))
+                    .read_to_end(&mut bytes)
+            })
             .map_err(|source| read(&self.path, source))?;
         Ok(Some(bytes))
     }
@@ -115,13 +118,18 @@ impl Entry {
 }
 
 fn until_zero(field: &[u8]) -> Option<&str> {
-    let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
+    let end = field
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(field.len());
     std::str::from_utf8(&field[..end]).ok()
 }
 
 fn octal(field: &[u8]) -> Option<u64> {
     let text = until_zero(field)?.trim();
-    u64::from_str_radix(text, 8).ok().filter(|_| !text.starts_with('+'))
+    u64::from_str_radix(text, 8)
+        .ok()
+        .filter(|_| !text.starts_with('+'))
 }
 
 /// The sum of the header's bytes, its own field taken as spaces.
@@ -186,14 +194,25 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back_here_and_by_tar() {
         let long = vec![7; 1025];
-        let file = archive(&[("checkpoint", b"c"), ("tile/0/x001/000", &long), ("empty", b"")]);
+        let file = archive(&[
+            ("checkpoint", b"c"),
+            ("tile/0/x001/000", &long),
+            ("empty", b""),
+        ]);
         let mut read = Archive::open(file.path()).unwrap();
-        assert_eq!(read.file("checkpoint", 10).unwrap().as_deref(), Some(&b"c"[..]));
+        assert_eq!(
+            read.file("checkpoint", 10).unwrap().as_deref(),
+            Some(&b"c"[..])
+        );
         assert_eq!(read.file("tile/0/x001/000", 9_999).unwrap(), Some(long));
         assert_eq!(read.file("tile/0/x001/000", 9).unwrap().unwrap().len(), 10);
         assert_eq!(read.file("empty", 10).unwrap().as_deref(), Some(&b""[..]));
         assert_eq!(read.file("nothing", 10).unwrap(), None);
-        let listed = Command::new("tar").arg("-tf").arg(file.path()).output().unwrap();
+        let listed = Command::new("tar")
+            .arg("-tf")
+            .arg(file.path())
+            .output()
+            .unwrap();
         assert_eq!(
             String::from_utf8(listed.stdout).unwrap(),
             "checkpoint\ntile/0/x001/000\nempty\n"
@@ -215,7 +234,10 @@ mod tests {
             .status();
         assert!(made.unwrap().success());
         let mut read = Archive::open(&path).unwrap();
-        assert_eq!(read.file("tile/0/000", 9).unwrap().as_deref(), Some(&b"x"[..]));
+        assert_eq!(
+            read.file("tile/0/000", 9).unwrap().as_deref(),
+            Some(&b"x"[..])
+        );
     }
 
     #[test]
@@ -227,13 +249,19 @@ mod tests {
         let open = |bytes: &[u8]| {
             let mut file = tempfile::NamedTempFile::new().unwrap();
             file.write_all(bytes).unwrap();
-            Archive::open(file.path()).err().map(|error| error.to_string())
+            Archive::open(file.path())
+                .err()
+                .map(|error| error.to_string())
         };
         assert_eq!(open(&good), None);
         assert!(open(&good[..1024]).unwrap().contains("\"a\" is cut"));
         let mut changed = good.clone();
         changed[124] ^= 1;
         assert!(open(&changed).unwrap().contains("no tar header at byte 0"));
-        assert!(open(&[b'x'; 600]).unwrap().contains("no tar header at byte 0"));
+        assert!(
+            open(&[b'x'; 600])
+                .unwrap()
+                .contains("no tar header at byte 0")
+        );
     }
 }
