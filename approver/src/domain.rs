@@ -6,6 +6,7 @@
 //! must never know an edge (gRPC, SQL, the command line).
 
 pub mod account;
+pub mod audit;
 pub mod decide;
 pub mod request;
 pub mod secret;

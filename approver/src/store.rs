@@ -6,6 +6,7 @@
 
 pub(crate) mod decisions;
 pub(crate) mod enrolment_tokens;
+pub(crate) mod events;
 pub(crate) mod hosts;
 pub(crate) mod logins;
 mod open;

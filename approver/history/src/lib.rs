@@ -2,3 +2,6 @@
 //!
 //! Owns the shape of a record and every way to ask for one. Never decides what
 //! is recorded, and never changes a record once it is written.
+
+pub mod audit;
+pub mod ocsf;
