@@ -264,3 +264,36 @@ pub enum Actor {
     /// Whoever may use the approver's own command line on its machine.
     Local,
 }
+
+impl AuditRecord {
+    /// The host it is about, if it is about one.
+    pub fn host(&self) -> Option<&HostRef> {
+        match self {
+            Self::RequestOpened { request, .. }
+            | Self::Decided { request, .. }
+            | Self::Expired { request }
+            | Self::Withdrawn { request, .. }
+            | Self::OutcomeReported { request, .. }
+            | Self::GrantIssued { request, .. }
+            | Self::GrantRevoked { request, .. }
+            | Self::GrantEnded { request, .. }
+            | Self::FlagSet { request, .. } => Some(&request.host),
+            Self::HostEnrolled { host, .. }
+            | Self::HostConnected { host, .. }
+            | Self::HostDisconnected { host }
+            | Self::HostRevoked { host, .. } => Some(host),
+            Self::FlagLifted { .. }
+            | Self::LoggedIn { .. }
+            | Self::LoginRefused { .. }
+            | Self::LoggedOut { .. }
+            | Self::UserAdded { .. }
+            | Self::UserChanged { .. }
+            | Self::UserRemoved { .. }
+            | Self::TokenMade { .. }
+            | Self::ApiTokenMade { .. }
+            | Self::ApiTokenRevoked { .. }
+            | Self::Started { .. }
+            | Self::Stopped { .. } => None,
+        }
+    }
+}

@@ -319,7 +319,7 @@ fn attempted(draft: &mut Draft, texts: &mut Texts, request: &RequestRef) {
     let operation = Object::new()
         .with("kind", attempt.word())
         .and(inner.body)
-        .and(attempt.unmapped(texts));
+        .and(Attempt { session: None, ..attempt }.unmapped(texts));
     let mut unmapped = Object::new()
         .with("request_id", texts.text(&request.id))
         .text("digest", HEXLOWER.encode(&request.digest))
