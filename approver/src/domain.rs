@@ -10,5 +10,6 @@ pub mod audit;
 pub mod decide;
 pub mod request;
 pub mod secret;
+pub mod spool;
 pub mod throttle;
 pub mod time;

@@ -11,6 +11,8 @@ pub(crate) mod hosts;
 pub(crate) mod logins;
 mod open;
 pub(crate) mod requests;
+pub(crate) mod sessions;
+pub(crate) mod spools;
 pub(crate) mod users;
 
 use std::path::PathBuf;

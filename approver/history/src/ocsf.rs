@@ -56,12 +56,13 @@ pub const MAX_RECORD: usize = u16::MAX as usize;
 /// The record of `event`, which is number `event.sequence` of the spool `spool`
 /// of `host` and reached the approver at `logged_time`.
 pub fn of_host_event(host: &HostRef, spool: &[u8], event: &Event, logged_time: i64) -> Vec<u8> {
+    let spool = HEXLOWER.encode(spool);
     let origin = Origin {
-        uid: format!("{}/{}/{}", host.id, HEXLOWER.encode(spool), event.sequence),
+        uid: format!("{}/{spool}/{}", host.id, event.sequence),
         time: event.time.map_or(logged_time, millis),
         logged_time,
         product: "holdpointd",
-        sequence: i64::try_from(event.sequence).ok(),
+        numbered: Some((spool, i64::try_from(event.sequence).unwrap_or(i64::MAX))),
     };
     bounded(&origin, |texts| host::draft(texts, host, event))
 }
@@ -73,7 +74,7 @@ pub fn of_audit(time: i64, log_index: u64, record: &AuditRecord) -> Vec<u8> {
         time,
         logged_time: time,
         product: "holdpoint-approver",
-        sequence: None,
+        numbered: None,
     };
     bounded(&origin, |texts| approver::draft(texts, record))
 }

@@ -17,8 +17,8 @@ pub(super) struct Origin {
     pub(super) logged_time: i64,
     /// The program that tells: its version may be unknown.
     pub(super) product: &'static str,
-    /// Number in the host's spool.
-    pub(super) sequence: Option<i64>,
+    /// The host's spool, in hexadecimal, and the number in it.
+    pub(super) numbered: Option<(String, i64)>,
 }
 
 /// A record whose texts are settled.
@@ -93,6 +93,7 @@ impl Draft {
         let product = Object::new()
             .with("name", origin.product)
             .with("vendor_name", "Holdpoint");
+        let numbered = origin.numbered.as_ref();
         let metadata = Object::new()
             .with("version", VERSION)
             .with("uid", origin.uid.clone())
@@ -101,7 +102,7 @@ impl Draft {
             .with("event_code", self.kind)
             .with("log_name", "holdpoint")
             .with("logged_time", origin.logged_time)
-            .maybe("sequence", origin.sequence.map(Json::from))
+            .maybe("sequence", numbered.map(|(_, sequence)| (*sequence).into()))
             .text("correlation_uid", self.correlation)
             .maybe("is_truncated", cut.then(|| true.into()));
         let record = Object::new()
@@ -123,6 +124,7 @@ impl Draft {
             .with("kind", self.kind)
             .with("outcome", self.outcome)
             .and(self.unmapped)
+            .maybe("spool", numbered.map(|(spool, _)| spool.clone().into()))
             .maybe("raw", Json::from(raw));
         record
             .and(self.body)
