@@ -4,6 +4,8 @@
 //! from the store, so a missed or doubled wake-up changes nothing. Never a place
 //! to keep a fact.
 
+mod turns;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -12,6 +14,9 @@ use std::{
 use tokio::sync::{Notify, mpsc, watch};
 use uuid::Uuid;
 
+pub(crate) use turns::Turn;
+use turns::Turns;
+
 /// The connections of this process.
 #[derive(Debug)]
 pub(crate) struct Live {
@@ -19,6 +24,7 @@ pub(crate) struct Live {
     closing: watch::Sender<bool>,
     deadlines: Notify,
     hosts: Mutex<Hosts>,
+    events: Arc<Turns>,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +51,7 @@ impl Live {
             closing: watch::Sender::new(false),
             deadlines: Notify::new(),
             hosts: Mutex::default(),
+            events: Arc::default(),
         }
     }
 
@@ -101,6 +108,11 @@ impl Live {
             stream,
             news,
         }
+    }
+
+    /// Makes a new stream the one that tells the events of `host`.
+    pub(crate) fn tells_events(&self, host: Uuid) -> Turn {
+        self.events.take(host)
     }
 
     fn hosts(&self) -> std::sync::MutexGuard<'_, Hosts> {

@@ -9,7 +9,9 @@ pub(crate) mod expiry;
 pub(crate) mod hosts;
 pub(crate) mod intake;
 pub(crate) mod login;
+pub(crate) mod publish;
 pub(crate) mod review;
+pub(crate) mod sessions;
 pub(crate) mod watch;
 
 use std::{

@@ -7,12 +7,13 @@ use tonic::{Code, Status};
 
 use crate::{
     ca::{IssueError, PeerError},
-    domain::decide::Refusal,
+    domain::{decide::Refusal, spool::WrongNumbers},
     error_chain::error_chain,
     service::{
         enrolment::EnrolError,
         hosts::AdmitError,
         login::{CallerError, LoginError},
+        publish::PublishError,
         review::ReviewError,
     },
     store::StoreError,
@@ -59,6 +60,22 @@ impl From<AdmitError> for Status {
         }
         tracing::warn!(reason = %error, "host refused");
         Self::permission_denied(error.to_string())
+    }
+}
+
+impl From<PublishError> for Status {
+    fn from(error: PublishError) -> Self {
+        let code = match &error {
+            PublishError::Numbers(WrongNumbers::Order { .. }) => Code::FailedPrecondition,
+            PublishError::Spool(_)
+            | PublishError::Numbers(_)
+            | PublishError::TooMany(_)
+            | PublishError::TooLarge(_) => Code::InvalidArgument,
+            PublishError::Admit(_) => Code::PermissionDenied,
+            PublishError::Store(_) => return internal(&error),
+        };
+        tracing::warn!(reason = %error, "events refused");
+        Self::new(code, error.to_string())
     }
 }
 
