@@ -71,8 +71,12 @@ impl From<PublishError> for Status {
             | PublishError::Numbers(_)
             | PublishError::TooMany(_)
             | PublishError::TooLarge(_) => Code::InvalidArgument,
-            PublishError::Admit(_) => Code::PermissionDenied,
-            PublishError::Store(_) => return internal(&error),
+            PublishError::Admit(_) | PublishError::Store(_) => {
+                return match error {
+                    PublishError::Admit(error) => error.into(),
+                    error => internal(&error),
+                };
+            }
         };
         tracing::warn!(reason = %error, "events refused");
         Self::new(code, error.to_string())
