@@ -14,6 +14,7 @@ mod value;
 mod tests;
 
 pub use error::QueryError;
+pub(crate) use value::{escaped, number};
 pub use value::{Key, Pattern, Ports, Subnet, Value};
 
 /// What is asked for.
