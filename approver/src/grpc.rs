@@ -2,9 +2,10 @@
 //!
 //! Translates messages into calls of [`crate::service`] and errors into status
 //! codes; decides nothing. A host proves itself with its certificate on
-//! `HostSession` and `HostEvents`, a person with a bearer token on `Reviews`;
-//! neither is accepted in the other's place.
+//! `HostSession` and `HostEvents`, a person with a bearer token on `Reviews` and
+//! `Audit`; neither is accepted in the other's place.
 
+mod audit;
 mod convert;
 mod enrolment;
 mod host_events;
@@ -15,8 +16,9 @@ mod status;
 use std::sync::Arc;
 
 use holdpoint_proto::v1::{
-    enrolment_server::EnrolmentServer, host_events_server::HostEventsServer,
-    host_session_server::HostSessionServer, reviews_server::ReviewsServer,
+    audit_server::AuditServer, enrolment_server::EnrolmentServer,
+    host_events_server::HostEventsServer, host_session_server::HostSessionServer,
+    reviews_server::ReviewsServer,
 };
 use tonic::service::Routes;
 
@@ -37,6 +39,7 @@ pub(crate) fn routes(approver: &Arc<Approver>) -> Routes {
     let enrolment = enrolment::Service::new(Arc::clone(approver));
     let host_session = host_session::Service::new(Arc::clone(approver));
     let host_events = host_events::Service::new(Arc::clone(approver));
+    let audit = audit::Service::new(Arc::clone(approver));
     let reviews = reviews::Service::new(Arc::clone(approver));
     Routes::new(EnrolmentServer::new(enrolment).max_decoding_message_size(SMALL_MESSAGE_MAX))
         .add_service(
@@ -48,6 +51,11 @@ pub(crate) fn routes(approver: &Arc<Approver>) -> Routes {
             HostEventsServer::new(host_events)
                 .max_decoding_message_size(BATCH_MESSAGE_MAX)
                 .max_encoding_message_size(SMALL_MESSAGE_MAX),
+        )
+        .add_service(
+            AuditServer::new(audit)
+                .max_decoding_message_size(2 * SMALL_MESSAGE_MAX)
+                .max_encoding_message_size(MESSAGE_MAX),
         )
         .add_service(
             ReviewsServer::new(reviews)

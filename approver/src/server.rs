@@ -8,6 +8,7 @@ mod incoming;
 
 use std::{future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use holdpoint_history::{History, HistoryError};
 use tokio::{net::TcpListener, task::JoinHandle, time};
 use tonic::transport::{Certificate, Identity, Server as Transport, ServerTlsConfig};
 
@@ -20,6 +21,9 @@ use crate::{
     state_dir::{Claim, StateDir, StateDirError},
     store::{Store, StoreError},
 };
+
+/// Folder of the Parquet files in the state directory.
+const HISTORY: &str = "history";
 
 /// How long open streams may take to end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -59,6 +63,9 @@ pub enum StartError {
     /// There is no server certificate.
     #[error("cannot make the server's certificate")]
     Issue(#[from] IssueError),
+    /// The history can't be used.
+    #[error("cannot open the history of events")]
+    History(#[from] HistoryError),
     /// The port can't be had.
     #[error("cannot listen on {address}{}", mend(source))]
     Listen {
@@ -107,6 +114,9 @@ impl Server {
             // People and enrolling hosts have none; HostSession insists on one.
             .client_auth_optional(true)
             .timeout(HANDSHAKE_WITHIN);
+        let marks = store.event_marks().await?;
+        let history = directory.file(HISTORY);
+        let history = History::open(&history, marks.kept_below, marks.next_index)?;
         let listen = |source| StartError::Listen {
             address: config.listen,
             source,
@@ -114,7 +124,13 @@ impl Server {
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         Ok(Self {
-            approver: Arc::new(Approver::new(store, authority, signer, config.limits)),
+            approver: Arc::new(Approver::new(
+                store,
+                authority,
+                signer,
+                config.limits,
+                history,
+            )),
             listener,
             address,
             tls,

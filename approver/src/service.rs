@@ -5,6 +5,7 @@
 //! caller; what only the operator may see is a [`StoreError`] inside.
 
 pub(crate) mod enrolment;
+pub(crate) mod events;
 pub(crate) mod expiry;
 pub(crate) mod hosts;
 pub(crate) mod intake;
@@ -18,6 +19,8 @@ use std::{
     sync::{Arc, Mutex},
     time::{SystemTime, UNIX_EPOCH},
 };
+
+use holdpoint_history::History;
 
 use crate::{
     ca::Authority,
@@ -39,10 +42,17 @@ pub(crate) struct Approver {
     passwords: Passwords,
     throttle: Mutex<Throttle>,
     limits: Limits,
+    events: events::Events,
 }
 
 impl Approver {
-    pub(crate) fn new(store: Store, authority: Authority, signer: Signer, limits: Limits) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        authority: Authority,
+        signer: Signer,
+        limits: Limits,
+        history: History,
+    ) -> Self {
         Self {
             live: Arc::new(Live::new()),
             store,
@@ -51,6 +61,7 @@ impl Approver {
             passwords: Passwords::new(),
             throttle: Mutex::default(),
             limits,
+            events: events::Events::new(history),
         }
     }
 

@@ -41,24 +41,94 @@ type Column = (&'static str, Kind, &'static str, &'static [&'static str]);
 
 const COLUMNS: &[Column] = &[
     (LOG_INDEX, Kind::Int, "number of the record in the log", &[]),
-    (TIME, Kind::Time, "when it happened, by the clock of whoever tells", &["/time"]),
-    ("logged_time", Kind::Time, "when the approver stored it", &["/metadata/logged_time"]),
+    (
+        TIME,
+        Kind::Time,
+        "when it happened, by the clock of whoever tells",
+        &["/time"],
+    ),
+    (
+        "logged_time",
+        Kind::Time,
+        "when the approver stored it",
+        &["/metadata/logged_time"],
+    ),
     ("kind", Kind::Text, "what happened", &["/unmapped/kind"]),
-    ("outcome", Kind::Text, "what became of it", &["/unmapped/outcome"]),
-    ("basis", Kind::Text, "what an action rests on", &["/unmapped/basis"]),
-    ("message", Kind::Text, "one sentence for people", &["/message"]),
+    (
+        "outcome",
+        Kind::Text,
+        "what became of it",
+        &["/unmapped/outcome"],
+    ),
+    (
+        "basis",
+        Kind::Text,
+        "what an action rests on",
+        &["/unmapped/basis"],
+    ),
+    (
+        "message",
+        Kind::Text,
+        "one sentence for people",
+        &["/message"],
+    ),
     ("class_uid", Kind::Int, "OCSF class", &["/class_uid"]),
-    ("type_uid", Kind::Int, "OCSF class and activity", &["/type_uid"]),
+    (
+        "type_uid",
+        Kind::Int,
+        "OCSF class and activity",
+        &["/type_uid"],
+    ),
     ("activity_id", Kind::Int, "OCSF activity", &["/activity_id"]),
-    ("severity_id", Kind::Int, "OCSF severity, 1 to 5", &["/severity_id"]),
-    ("status_id", Kind::Int, "1 success, 2 failure, 99 waiting", &["/status_id"]),
+    (
+        "severity_id",
+        Kind::Int,
+        "OCSF severity, 1 to 5",
+        &["/severity_id"],
+    ),
+    (
+        "status_id",
+        Kind::Int,
+        "1 success, 2 failure, 99 waiting",
+        &["/status_id"],
+    ),
     ("action_id", Kind::Int, "OCSF action", &["/action_id"]),
-    ("disposition_id", Kind::Int, "OCSF disposition", &["/disposition_id"]),
-    (HOST_ID, Kind::Text, "the host it is about", &["/device/uid"]),
-    ("hostname", Kind::Text, "what the host called itself", &["/device/hostname"]),
-    ("session", Kind::Text, "id of the session", &["/unmapped/session/id"]),
-    ("profile", Kind::Text, "profile of the session", &["/unmapped/session/profile"]),
-    ("owner", Kind::Text, "accountable person of the session", &["/unmapped/session/owner"]),
+    (
+        "disposition_id",
+        Kind::Int,
+        "OCSF disposition",
+        &["/disposition_id"],
+    ),
+    (
+        HOST_ID,
+        Kind::Text,
+        "the host it is about",
+        &["/device/uid"],
+    ),
+    (
+        "hostname",
+        Kind::Text,
+        "what the host called itself",
+        &["/device/hostname"],
+    ),
+    (
+        "session",
+        Kind::Text,
+        "id of the session",
+        &["/unmapped/session/id"],
+    ),
+    (
+        "profile",
+        Kind::Text,
+        "profile of the session",
+        &["/unmapped/session/profile"],
+    ),
+    (
+        "owner",
+        Kind::Text,
+        "accountable person of the session",
+        &["/unmapped/session/owner"],
+    ),
     ("rule", Kind::Text, "rule that asked", &["/unmapped/rule"]),
     ("risk", Kind::Text, "risk the rule names", &["/risk_level"]),
     (
@@ -105,7 +175,10 @@ const COLUMNS: &[Column] = &[
         "pid",
         Kind::Int,
         "process id",
-        &["/actor/process/pid", "/unmapped/operation/actor/process/pid"],
+        &[
+            "/actor/process/pid",
+            "/unmapped/operation/actor/process/pid",
+        ],
     ),
     (
         "uid",
@@ -122,12 +195,20 @@ const COLUMNS: &[Column] = &[
         "destination address",
         &["/dst_endpoint/ip", "/unmapped/operation/dst_endpoint/ip"],
     ),
-    (DST_IP_HEX, Kind::Text, "the same as 32 hexadecimal digits, for ranges", &[]),
+    (
+        DST_IP_HEX,
+        Kind::Text,
+        "the same as 32 hexadecimal digits, for ranges",
+        &[],
+    ),
     (
         "dst_port",
         Kind::Int,
         "destination port",
-        &["/dst_endpoint/port", "/unmapped/operation/dst_endpoint/port"],
+        &[
+            "/dst_endpoint/port",
+            "/unmapped/operation/dst_endpoint/port",
+        ],
     ),
     (
         "protocol",
@@ -144,10 +225,30 @@ const COLUMNS: &[Column] = &[
         "person who decided, logged in or changed something",
         &["/unmapped/reviewer"],
     ),
-    ("reason", Kind::Text, "why, in that person's words", &["/unmapped/reason", "/comment"]),
-    ("detail", Kind::Text, "why, in the program's words", &["/status_detail"]),
-    ("request_id", Kind::Text, "id of the request", &["/unmapped/request_id"]),
-    ("hold_id", Kind::Text, "id of the hold", &["/unmapped/hold_id"]),
+    (
+        "reason",
+        Kind::Text,
+        "why, in that person's words",
+        &["/unmapped/reason", "/comment"],
+    ),
+    (
+        "detail",
+        Kind::Text,
+        "why, in the program's words",
+        &["/status_detail"],
+    ),
+    (
+        "request_id",
+        Kind::Text,
+        "id of the request",
+        &["/unmapped/request_id"],
+    ),
+    (
+        "hold_id",
+        Kind::Text,
+        "id of the hold",
+        &["/unmapped/hold_id"],
+    ),
     (
         "grant_id",
         Kind::Text,
@@ -160,12 +261,19 @@ const COLUMNS: &[Column] = &[
         "the same whenever the same is attempted",
         &["/unmapped/operation_digest"],
     ),
-    (RECORD, Kind::Text, "the whole record: one OCSF object, JSON", &[]),
+    (
+        RECORD,
+        Kind::Text,
+        "the whole record: one OCSF object, JSON",
+        &[],
+    ),
 ];
 
 /// Name and meaning of every column.
 pub fn described() -> impl Iterator<Item = (&'static str, &'static str)> {
-    COLUMNS.iter().map(|(name, _, meaning, _)| (*name, *meaning))
+    COLUMNS
+        .iter()
+        .map(|(name, _, meaning, _)| (*name, *meaning))
 }
 
 /// The table's schema.
@@ -195,7 +303,10 @@ pub(crate) fn batch(records: &[Record]) -> Result<RecordBatch, ArrowError> {
 
 fn array((name, kind, _, places): &Column, records: &[Record], parsed: &[Value]) -> ArrayRef {
     let find = |value: &'_ Value| -> Option<Value> {
-        places.iter().find_map(|place| value.pointer(place)).cloned()
+        places
+            .iter()
+            .find_map(|place| value.pointer(place))
+            .cloned()
     };
     match (*name, kind) {
         (LOG_INDEX, _) => {

@@ -71,7 +71,12 @@ impl From<DataFusionError> for HistoryError {
 pub(crate) fn in_words(error: &DataFusionError) -> String {
     let text = error.strip_backtrace();
     let text = text.lines().next().unwrap_or_default();
-    let words = ["Error during planning: ", "SQL error: ", "Schema error: ", "This feature is not implemented: "];
+    let words = [
+        "Error during planning: ",
+        "SQL error: ",
+        "Schema error: ",
+        "This feature is not implemented: ",
+    ];
     let mut text = text;
     for word in words {
         text = text.strip_prefix(word).unwrap_or(text);

@@ -147,7 +147,13 @@ fn partitions(batch: &RecordBatch) -> BTreeMap<(String, String), Vec<u32>> {
             .filter(|hosts| hosts.is_valid(row))
             .map_or(NO_HOST, |hosts| hosts.value(row));
         // An id of ours is a UUID; whatever else it were must stay a name.
-        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+        let plain = |c: char| {
+            if c.is_ascii_alphanumeric() || c == '-' {
+                c
+            } else {
+                '_'
+            }
+        };
         let host: String = host.chars().take(64).map(plain).collect();
         partitions
             .entry((day, host))
@@ -194,7 +200,9 @@ fn write_one(
     // The names are on disk when their folders are.
     let day = folder.parent().unwrap_or(directory);
     for folder in [folder, day, directory] {
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(io)?;
     }
     Ok(())
 }

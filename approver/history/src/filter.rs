@@ -12,8 +12,18 @@ use crate::{
 
 /// What a person would read of a record.
 const READ: [&str; 12] = [
-    "message", "cmd_line", "exe", "reason", "detail", "reviewer", "owner", "hostname", "rule",
-    "session", "dst_ip", "request_id",
+    "message",
+    "cmd_line",
+    "exe",
+    "reason",
+    "detail",
+    "reviewer",
+    "owner",
+    "hostname",
+    "rule",
+    "session",
+    "dst_ip",
+    "request_id",
 ];
 
 /// True of the records that `query` asks for; none if it asks for all.
@@ -26,22 +36,25 @@ pub(crate) fn before(log_index: u64) -> Expr {
     ident(LOG_INDEX).lt(lit(i64::try_from(log_index).unwrap_or(i64::MAX)))
 }
 
+/// True of the record `log_index` and those after it.
+pub(crate) fn not_before(log_index: u64) -> Expr {
+    ident(LOG_INDEX).gt_eq(lit(i64::try_from(log_index).unwrap_or(i64::MAX)))
+}
+
 fn term(term: &Term) -> Expr {
     let any = term.values.iter().map(|value| one(term.key, value));
     let any = any.reduce(Expr::or).unwrap_or_else(|| lit(true));
     // A column that says nothing does not match, so its opposite does.
-    if term.negated {
-        any.is_not_true()
-    } else {
-        any
-    }
+    if term.negated { any.is_not_true() } else { any }
 }
 
 fn one(key: Key, value: &Value) -> Expr {
     match value {
         Value::Anywhere(text) => {
             let like = format!("%{}%", escaped(text));
-            let somewhere = READ.iter().map(|name| ident(*name).ilike(lit(like.clone())));
+            let somewhere = READ
+                .iter()
+                .map(|name| ident(*name).ilike(lit(like.clone())));
             somewhere.reduce(Expr::or).unwrap_or_else(|| lit(false))
         }
         Value::Pattern(pattern) => match key {

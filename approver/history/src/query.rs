@@ -14,8 +14,8 @@ mod value;
 mod tests;
 
 pub use error::QueryError;
-pub(crate) use value::{escaped, number};
 pub use value::{Key, Pattern, Ports, Subnet, Value};
+pub(crate) use value::{escaped, number};
 
 /// What is asked for.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

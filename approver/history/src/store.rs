@@ -28,7 +28,7 @@ use datafusion::{
 use tokio::runtime::Runtime;
 
 pub use histogram::{Bucket, Histogram};
-pub use search::Page;
+pub use search::{Page, Stretch};
 pub use sql::Answer;
 
 use crate::{
@@ -69,6 +69,7 @@ struct State {
 struct Snapshot {
     fresh: Vec<RecordBatch>,
     first: u64,
+    next: u64,
     units: Units,
 }
 
@@ -91,7 +92,10 @@ impl History {
         let config = SessionConfig::new()
             .with_target_partitions(2)
             .with_information_schema(false)
-            .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
+            .set_bool(
+                "datafusion.execution.parquet.schema_force_view_types",
+                false,
+            )
             .set_bool("datafusion.execution.parquet.pushdown_filters", true);
         Ok(Self {
             directory: directory.to_owned(),
@@ -155,9 +159,8 @@ impl History {
             (state.first, to, rows.slice(0, length.min(rows.num_rows())))
         };
         let directory = self.directory.clone();
-        let written = tokio::task::spawn_blocking(move || {
-            files::write(&directory, &rows, from, to)
-        });
+        let written =
+            tokio::task::spawn_blocking(move || files::write(&directory, &rows, from, to));
         let unit = written.await.map_err(|_| HistoryError::Died)??;
         let mut state = self.state();
         let kept = usize::try_from(to - from).unwrap_or(usize::MAX);
@@ -180,6 +183,7 @@ impl History {
         Snapshot {
             fresh: state.fresh.clone(),
             first: state.first,
+            next: state.next,
             units: state.units.clone(),
         }
     }
@@ -219,7 +223,10 @@ impl Drop for History {
 }
 
 /// The rows of `batches`.
-fn in_memory(context: &SessionContext, batches: Vec<RecordBatch>) -> Result<DataFrame, HistoryError> {
+fn in_memory(
+    context: &SessionContext,
+    batches: Vec<RecordBatch>,
+) -> Result<DataFrame, HistoryError> {
     if batches.is_empty() {
         return Ok(context.read_batch(RecordBatch::new_empty(schema()))?);
     }

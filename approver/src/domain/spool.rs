@@ -30,7 +30,10 @@ pub struct Overlap {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum WrongNumbers {
     /// Below the first or beyond what can be stored.
-    #[error("events are numbered from 1 up to {}; {0} is not such a number", i64::MAX)]
+    #[error(
+        "events are numbered from 1 up to {}; {0} is not such a number",
+        i64::MAX
+    )]
     Range(u64),
     /// Not the next.
     #[error(
@@ -62,10 +65,7 @@ pub fn opening(last: u64, first: u64) -> Result<Opening, WrongNumbers> {
 }
 
 /// Judges a batch of `numbers`, with everything up to `last` stored.
-pub fn overlap(
-    last: u64,
-    numbers: impl IntoIterator<Item = u64>,
-) -> Result<Overlap, WrongNumbers> {
+pub fn overlap(last: u64, numbers: impl IntoIterator<Item = u64>) -> Result<Overlap, WrongNumbers> {
     let mut previous: Option<u64> = None;
     let mut known = 0;
     for number in numbers {

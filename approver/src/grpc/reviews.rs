@@ -1,6 +1,6 @@
 //! `Reviews`: people's tools, known by a bearer token.
 
-mod caller;
+pub(super) mod caller;
 
 use std::{sync::Arc, time::Duration};
 

@@ -11,6 +11,7 @@ use crate::{
     error_chain::error_chain,
     service::{
         enrolment::EnrolError,
+        events::EventsError,
         hosts::AdmitError,
         login::{CallerError, LoginError},
         publish::PublishError,
@@ -79,6 +80,17 @@ impl From<PublishError> for Status {
             }
         };
         tracing::warn!(reason = %error, "events refused");
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<EventsError> for Status {
+    fn from(error: EventsError) -> Self {
+        let code = match &error {
+            EventsError::Query(_) | EventsError::Sql(_) => Code::InvalidArgument,
+            EventsError::Role(_) => Code::PermissionDenied,
+            EventsError::History(_) | EventsError::Store(_) => return internal(&error),
+        };
         Self::new(code, error.to_string())
     }
 }

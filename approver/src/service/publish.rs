@@ -92,7 +92,12 @@ impl Approver {
                 .store_events(&spool.host, &spool.id, some, now())
                 .await??;
             last = stored.last_sequence;
-            tracing::debug!(host.id = spool.host.id, last, new = stored.new, "events stored");
+            tracing::debug!(
+                host.id = spool.host.id,
+                last,
+                new = stored.new,
+                "events stored"
+            );
         }
         Ok(last)
     }

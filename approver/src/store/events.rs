@@ -3,21 +3,13 @@
 //! A record is appended inside the transaction that makes the change it tells
 //! of, and takes its number there: what rolls back leaves no hole.
 
+pub(crate) use holdpoint_history::Record;
 use holdpoint_history::{audit::HostRef, ocsf};
 use holdpoint_proto::v1::Event;
-use sqlx::{FromRow, Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::{Store, StoreError, decode};
 use crate::domain::{audit::AuditRecord, time::Millis};
-
-/// One stored record.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Record {
-    /// Its number in the log.
-    pub(crate) log_index: u64,
-    /// One OCSF JSON object: the leaf, byte for byte.
-    pub(crate) record: Vec<u8>,
-}
 
 /// How far the log has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -88,14 +80,14 @@ impl Store {
     /// Up to `limit` records from number `from` on, in order. Those below
     /// [`Marks::kept_below`] are not here any more.
     pub(crate) async fn records(&self, from: u64, limit: u32) -> Result<Vec<Record>, StoreError> {
-        let records = sqlx::query_as(
+        let rows = sqlx::query(
             "SELECT log_index, record FROM events WHERE log_index >= ? ORDER BY log_index LIMIT ?",
         )
         .bind(stored(from)?)
         .bind(limit)
         .fetch_all(&self.read)
         .await?;
-        Ok(records)
+        Ok(rows.iter().map(record).collect::<Result<_, _>>()?)
     }
 
     /// How far the log has come.
@@ -140,13 +132,11 @@ pub(super) fn read(column: &str, number: i64) -> Result<u64, sqlx::Error> {
     u64::try_from(number).map_err(|error| decode(column, error))
 }
 
-impl FromRow<'_, SqliteRow> for Record {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            log_index: read("log_index", row.try_get("log_index")?)?,
-            record: row.try_get("record")?,
-        })
-    }
+fn record(row: &SqliteRow) -> Result<Record, sqlx::Error> {
+    Ok(Record {
+        log_index: read("log_index", row.try_get("log_index")?)?,
+        json: row.try_get("record")?,
+    })
 }
 
 #[cfg(test)]
@@ -183,7 +173,9 @@ mod tests {
         let (store, _directory) = store().await;
         for _ in 0..3 {
             let mut change = store.begin().await.unwrap();
-            append(&mut change, Millis::new(5), &login("ada")).await.unwrap();
+            append(&mut change, Millis::new(5), &login("ada"))
+                .await
+                .unwrap();
             change.commit().await.unwrap();
         }
         store.drop_kept(3).await.unwrap();

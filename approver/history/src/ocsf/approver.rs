@@ -68,20 +68,34 @@ pub(super) fn draft(texts: &mut Texts, record: &AuditRecord) -> Draft {
             add(&mut draft, Object::new().with("expired", *expired));
             draft
         }
-        R::GrantIssued { request, grant, reviewer } => {
+        R::GrantIssued {
+            request,
+            grant,
+            reviewer,
+        } => {
             let mut draft = self::grant(texts, request, &grant.id, (1, "Create"), "issued");
             by_person(&mut draft, texts, reviewer);
             let grant = self::grant_object(texts, grant);
             add(&mut draft, Object::new().with("grant", grant));
             draft
         }
-        R::GrantRevoked { request, grant_id, by, reason } => {
+        R::GrantRevoked {
+            request,
+            grant_id,
+            by,
+            reason,
+        } => {
             let mut draft = self::grant(texts, request, grant_id, (9, "Disable"), "revoked");
             by_actor(&mut draft, texts, by);
             draft.body = std::mem::take(&mut draft.body).text("comment", texts.text(reason));
             draft
         }
-        R::GrantEnded { request, grant_id, uses, detail } => {
+        R::GrantEnded {
+            request,
+            grant_id,
+            uses,
+            detail,
+        } => {
             let mut draft = self::grant(texts, request, grant_id, (11, "Deactivate"), "ended");
             by_program(&mut draft);
             draft.status_detail = texts.text(detail);
@@ -89,7 +103,11 @@ pub(super) fn draft(texts: &mut Texts, record: &AuditRecord) -> Draft {
             add(&mut draft, Object::new().with("uses", uses));
             draft
         }
-        R::FlagSet { request, reviewer, reason } => {
+        R::FlagSet {
+            request,
+            reviewer,
+            reason,
+        } => {
             let mut draft = flag(texts, (1, "Create"), "set", &request.operation_digest);
             draft.severity = Severity::High;
             draft.status = None;
@@ -102,7 +120,11 @@ pub(super) fn draft(texts: &mut Texts, record: &AuditRecord) -> Draft {
             reviewed(&mut draft, texts, reviewer, reason);
             draft
         }
-        R::FlagLifted { operation_digest, by, reason } => {
+        R::FlagLifted {
+            operation_digest,
+            by,
+            reason,
+        } => {
             let mut draft = flag(texts, (3, "Close"), "lifted", operation_digest);
             draft.status = None;
             draft.message = "flag lifted".to_owned();
@@ -122,16 +144,24 @@ fn people_and_machines(texts: &mut Texts, record: &AuditRecord) -> Draft {
         R::LoggedIn { username, from } => {
             login(texts, username, *from, (1, "Logon"), "logged-in", "")
         }
-        R::LoginRefused { username, from, why } => {
-            login(texts, username, *from, (1, "Logon"), "refused", why)
-        }
-        R::LoggedOut { username } => {
-            login(texts, username, None, (2, "Logoff"), "logged-out", "")
-        }
-        R::UserAdded { username, role, by } => {
-            account(texts, username, by, (1, "Create"), ("added", &format!("role: {role}")))
-        }
-        R::UserChanged { username, change, by } => {
+        R::LoginRefused {
+            username,
+            from,
+            why,
+        } => login(texts, username, *from, (1, "Logon"), "refused", why),
+        R::LoggedOut { username } => login(texts, username, None, (2, "Logoff"), "logged-out", ""),
+        R::UserAdded { username, role, by } => account(
+            texts,
+            username,
+            by,
+            (1, "Create"),
+            ("added", &format!("role: {role}")),
+        ),
+        R::UserChanged {
+            username,
+            change,
+            by,
+        } => {
             let activity = if change == "password" {
                 (4, "Password Reset")
             } else {
@@ -142,23 +172,41 @@ fn people_and_machines(texts: &mut Texts, record: &AuditRecord) -> Draft {
         R::UserRemoved { username, by } => {
             account(texts, username, by, (6, "Delete"), ("removed", ""))
         }
-        R::TokenMade { id, label, expires_at, by } => {
+        R::TokenMade {
+            id,
+            label,
+            expires_at,
+            by,
+        } => {
             let mut draft = token(texts, id, label, ("Enrolment Token", (1, "Create"), "made"));
             by_actor(&mut draft, texts, by);
             add(&mut draft, Object::new().with("expires_at", *expires_at));
             draft
         }
-        R::ApiTokenMade { id, name, username, role, expires_at } => {
+        R::ApiTokenMade {
+            id,
+            name,
+            username,
+            role,
+            expires_at,
+        } => {
             let mut draft = token(texts, id, name, ("API Token", (1, "Create"), "made"));
             by_person(&mut draft, texts, username);
             let role = texts.text(role);
             add(
                 &mut draft,
-                Object::new().with("role", role).with("expires_at", *expires_at),
+                Object::new()
+                    .with("role", role)
+                    .with("expires_at", *expires_at),
             );
             draft
         }
-        R::ApiTokenRevoked { id, name, username, by } => {
+        R::ApiTokenRevoked {
+            id,
+            name,
+            username,
+            by,
+        } => {
             let mut draft = token(texts, id, name, ("API Token", (4, "Delete"), "revoked"));
             by_actor(&mut draft, texts, by);
             let username = texts.text(username);
@@ -203,7 +251,12 @@ fn people_and_machines(texts: &mut Texts, record: &AuditRecord) -> Draft {
         R::Stopped { version } => program(texts, version, (4, "Stop"), "stopped"),
         R::Started { version } => program(texts, version, (3, "Start"), "started"),
         // The others are `draft`'s own.
-        _ => Draft::new(Class::EventLogActivity, (0, "Unknown"), "unknown", "unknown"),
+        _ => Draft::new(
+            Class::EventLogActivity,
+            (0, "Unknown"),
+            "unknown",
+            "unknown",
+        ),
     }
 }
 
@@ -226,10 +279,20 @@ fn decided(
         draft.severity = Severity::High;
     }
     draft.control = Some(control);
-    draft.message = format!("{} by {}", about(word, texts, request), texts.text(reviewer));
+    draft.message = format!(
+        "{} by {}",
+        about(word, texts, request),
+        texts.text(reviewer)
+    );
     draft.correlation = texts.text(&request.id);
     let user = Object::new().with("name", texts.text(reviewer));
-    draft.body = call(texts, Object::new().with("user", user), "Decide", request, None);
+    draft.body = call(
+        texts,
+        Object::new().with("user", user),
+        "Decide",
+        request,
+        None,
+    );
     attempted(&mut draft, texts, request);
     reviewed(&mut draft, texts, reviewer, reason);
     if let Some(grant) = grant {
@@ -319,11 +382,20 @@ fn attempted(draft: &mut Draft, texts: &mut Texts, request: &RequestRef) {
     let operation = Object::new()
         .with("kind", attempt.word())
         .and(inner.body)
-        .and(Attempt { session: None, ..attempt }.unmapped(texts));
+        .and(
+            Attempt {
+                session: None,
+                ..attempt
+            }
+            .unmapped(texts),
+        );
     let mut unmapped = Object::new()
         .with("request_id", texts.text(&request.id))
         .text("digest", HEXLOWER.encode(&request.digest))
-        .text("operation_digest", HEXLOWER.encode(&request.operation_digest));
+        .text(
+            "operation_digest",
+            HEXLOWER.encode(&request.operation_digest),
+        );
     if let Some(session) = &context.session {
         unmapped = unmapped.with("session", parts::session(texts, session));
     }
@@ -399,7 +471,10 @@ fn actor(texts: &mut Texts, by: &Actor) -> (Object, String) {
             let user = Object::new().with("name", name.clone());
             (Object::new().with("user", user), name)
         }
-        Actor::Local => (Object::new().with("app_name", PROGRAM), "(local)".to_owned()),
+        Actor::Local => (
+            Object::new().with("app_name", PROGRAM),
+            "(local)".to_owned(),
+        ),
     }
 }
 

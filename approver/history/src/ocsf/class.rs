@@ -99,7 +99,9 @@ impl Severity {
             Self::High => "High",
             Self::Critical => "Critical",
         };
-        object.with("severity_id", self as i64).with("severity", name)
+        object
+            .with("severity_id", self as i64)
+            .with("severity", name)
     }
 }
 

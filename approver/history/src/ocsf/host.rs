@@ -53,7 +53,10 @@ fn operation(texts: &mut Texts, host: &HostRef, event: &OperationEvent) -> Draft
         Action::Abandoned => ("abandoned", Status::Failure),
     };
     let mut draft = Draft::new(class, activity, attempt.word(), outcome);
-    let risk = event.rule.as_ref().map_or(Risk::Unspecified, |rule| rule.risk());
+    let risk = event
+        .rule
+        .as_ref()
+        .map_or(Risk::Unspecified, |rule| rule.risk());
     draft.severity = severity(event.action(), risk);
     draft.status = Some(status);
     draft.status_detail = texts.text(&event.detail);
@@ -163,7 +166,9 @@ fn session(texts: &mut Texts, host: &HostRef, event: &SessionEvent) -> Draft {
     draft.correlation = texts.text(&session.id);
     draft.body = Object::new().with(
         "app",
-        Object::new().with("name", profile).with("vendor_name", "unknown"),
+        Object::new()
+            .with("name", profile)
+            .with("vendor_name", "unknown"),
     );
     attempt.onto(&mut draft, texts);
     parts::on_host(&mut draft, texts, host);
@@ -211,7 +216,10 @@ fn policy(texts: &mut Texts, host: &HostRef, event: &PolicyEvent) -> Draft {
     let class = Class::EntityManagement;
     let mut draft = Draft::new(class, (3, "Update"), "policy", "loaded");
     let profile = texts.text(&event.profile);
-    draft.message = format!("policy of {profile} loaded on {}", texts.text(&host.hostname));
+    draft.message = format!(
+        "policy of {profile} loaded on {}",
+        texts.text(&host.hostname)
+    );
     let hash = HEXLOWER.encode(&event.policy_sha256);
     let entity = Object::new()
         .with("name", profile.clone())
@@ -253,7 +261,10 @@ fn grant(texts: &mut Texts, host: &HostRef, event: &GrantEvent) -> Draft {
         .with("uses", i64::try_from(event.uses).unwrap_or(i64::MAX))
         .maybe(
             "session",
-            event.session.as_ref().map(|one| Json::from(parts::session(texts, one))),
+            event
+                .session
+                .as_ref()
+                .map(|one| Json::from(parts::session(texts, one))),
         );
     draft
 }
@@ -275,7 +286,10 @@ fn gap(texts: &mut Texts, host: &HostRef, event: &Gap) -> Draft {
     } else {
         format!("{} events", event.lost)
     };
-    draft.message = format!("{lost} of {} are missing: {cause}", texts.text(&host.hostname));
+    draft.message = format!(
+        "{lost} of {} are missing: {cause}",
+        texts.text(&host.hostname)
+    );
     draft.body = Object::new()
         .with("actor", Object::new().with("app_name", "holdpointd"))
         .with("log_name", "holdpoint");

@@ -47,11 +47,11 @@ pub(super) fn process(texts: &mut Texts, place: &'static str, process: &Process)
             "working_directory",
             texts.bytes("actor.process.working_directory", &process.cwd),
         )
-        .maybe("file", (!path.is_empty()).then(|| file(&name, &path).into()))
-        .with(
-            "user",
-            Object::new().with("uid", process.uid.to_string()),
+        .maybe(
+            "file",
+            (!path.is_empty()).then(|| file(&name, &path).into()),
         )
+        .with("user", Object::new().with("uid", process.uid.to_string()))
 }
 
 /// Pid and start: one process for as long as its machine runs.
@@ -80,7 +80,10 @@ fn caller(texts: &mut Texts, caller: &Process, ancestry: &[Process]) -> Object {
                 .with("pid", one.pid)
                 .with("uid", identity(one))
                 .text("name", texts.bytes("name", base_name(&one.executable)))
-                .text("path", texts.bytes("actor.process.ancestry.path", &one.executable))
+                .text(
+                    "path",
+                    texts.bytes("actor.process.ancestry.path", &one.executable),
+                )
                 .text("cmd_line", command_line(&one.argv, texts.limits.text / 4))
                 .into(),
         );
@@ -132,9 +135,10 @@ impl Attempt<'_> {
             let user = Object::new()
                 .text("name", texts.text(&session.user))
                 .with("uid", session.uid.to_string());
-            actor = actor
-                .with("user", user)
-                .with("session", Object::new().with("uid", texts.text(&session.id)));
+            actor = actor.with("user", user).with(
+                "session",
+                Object::new().with("uid", texts.text(&session.id)),
+            );
         }
         if self.process.is_none() && self.session.is_none() {
             actor = actor.with("app_name", "holdpointd");
@@ -161,7 +165,11 @@ impl Attempt<'_> {
                 if let Some(address) = address(connect) {
                     draft.observe("dst_endpoint.ip", Observable::Ip, &address.to_string());
                 }
-                draft.observe("dst_endpoint.port", Observable::Port, &connect.port.to_string());
+                draft.observe(
+                    "dst_endpoint.port",
+                    Observable::Port,
+                    &connect.port.to_string(),
+                );
             }
             None => {}
         }
@@ -171,7 +179,8 @@ impl Attempt<'_> {
     pub(super) fn unmapped(&self, texts: &mut Texts) -> Object {
         let mut object = Object::new().maybe(
             "session",
-            self.session.map(|session| self::session(texts, session).into()),
+            self.session
+                .map(|session| self::session(texts, session).into()),
         );
         match self.kind() {
             Some(Kind::Exec(exec)) => {
@@ -181,7 +190,10 @@ impl Attempt<'_> {
                     .with("argv", texts.argv(&exec.argv, room))
                     .with("argv_count", count(exec.argv.len()))
                     .with("argv_bytes", count(bytes))
-                    .text("environment_sha256", HEXLOWER.encode(&exec.environment_sha256))
+                    .text(
+                        "environment_sha256",
+                        HEXLOWER.encode(&exec.environment_sha256),
+                    )
                     .maybe("environment", Json::from(environment(texts, exec)))
                     .with("path_is_hosts", exec.path_is_hosts);
             }

@@ -65,7 +65,12 @@ fn read(bytes: &[u8]) -> Value {
 
 #[test]
 fn an_exec_is_a_launch() {
-    let record = read(&of_host_event(&host(), &[7; 16], &exec(vec![b"curl".to_vec()]), 9));
+    let record = read(&of_host_event(
+        &host(),
+        &[7; 16],
+        &exec(vec![b"curl".to_vec()]),
+        9,
+    ));
     for (pointer, wanted) in [
         ("/class_uid", Value::from(1007)),
         ("/type_uid", 100_701.into()),

@@ -20,7 +20,10 @@ pub(super) fn query(text: &str, now: i64) -> Result<Query, QueryError> {
     if text.len() > QUERY_MAX {
         return Err(QueryError {
             column: 1,
-            problem: format!("the query has {} bytes; the most is {QUERY_MAX}", text.len()),
+            problem: format!(
+                "the query has {} bytes; the most is {QUERY_MAX}",
+                text.len()
+            ),
         });
     }
     let mut terms = Vec::new();

@@ -26,7 +26,11 @@ fn wrong(text: &str, column: usize, problem: &str) {
 #[test]
 fn terms_and_values() {
     let query = parse("outcome:denied,abandoned  -exe:*/curl since:24h upload");
-    let keys: Vec<_> = query.terms.iter().map(|term| (term.negated, term.key)).collect();
+    let keys: Vec<_> = query
+        .terms
+        .iter()
+        .map(|term| (term.negated, term.key))
+        .collect();
     assert_eq!(
         keys,
         [
@@ -49,16 +53,17 @@ fn what_is_quoted_is_literal() {
     };
     assert_eq!(
         pattern.parts,
-        [
-            Part::Literal("/opt/my *, \"x\"/".into()),
-            Part::Any
-        ]
+        [Part::Literal("/opt/my *, \"x\"/".into()), Part::Any]
     );
     assert_eq!(
         one(r#""kind:exec""#).values,
         [Value::Anywhere("kind:exec".into())]
     );
-    assert_eq!(one(r#"rule:"""#).values.len(), 1, "an empty value on purpose");
+    assert_eq!(
+        one(r#"rule:"""#).values.len(),
+        1,
+        "an empty value on purpose"
+    );
 }
 
 #[test]
@@ -119,7 +124,10 @@ fn mistakes_are_pointed_at() {
     wrong(&"a".repeat(5000), 1, "5000 bytes");
     let text = "é port:x";
     let error = Query::parse(text, NOW).unwrap_err();
-    assert_eq!(error.pointed(text).lines().nth(1).unwrap().find('^'), Some(7));
+    assert_eq!(
+        error.pointed(text).lines().nth(1).unwrap().find('^'),
+        Some(7)
+    );
 }
 
 proptest! {

@@ -59,7 +59,10 @@ impl History {
         now: i64,
     ) -> Result<Histogram, HistoryError> {
         let to = query.until().unwrap_or(now);
-        let from = query.since().unwrap_or_else(|| to.saturating_sub(USUAL)).min(to);
+        let from = query
+            .since()
+            .unwrap_or_else(|| to.saturating_sub(USUAL))
+            .min(to);
         let length = to.saturating_sub(from).max(1);
         let count = i64::from(count.max(1));
         let bucket_ms = length.saturating_add(count - 1) / count;
@@ -86,7 +89,10 @@ impl History {
                 .map(|(_, path)| path.clone())
                 .collect();
             let fresh = in_memory(&context, snapshot.fresh)?;
-            for rows in [Some(fresh), in_files(&context, files).await?].into_iter().flatten() {
+            for rows in [Some(fresh), in_files(&context, files).await?]
+                .into_iter()
+                .flatten()
+            {
                 let rows = rows.filter(filter.clone())?;
                 count_into(&mut histogram, rows.select_columns(&[TIME, "outcome"])?).await?;
             }
@@ -105,7 +111,9 @@ async fn count_into(histogram: &mut Histogram, rows: DataFrame) -> Result<(), Hi
 }
 
 fn count_batch(histogram: &mut Histogram, batch: &RecordBatch) {
-    let times = batch.column(0).as_primitive_opt::<TimestampMillisecondType>();
+    let times = batch
+        .column(0)
+        .as_primitive_opt::<TimestampMillisecondType>();
     let outcomes = batch.column(1).as_string_opt::<i32>();
     let (Some(times), Some(outcomes)) = (times, outcomes) else {
         return;

@@ -24,6 +24,8 @@ use crate::{HistoryError, error::in_words};
 const WITHIN: Duration = Duration::from_secs(30);
 /// Longest statement, in bytes.
 const SQL_MAX: usize = 64 * 1024;
+/// Most bytes of an answer, about.
+const ANSWER_MAX: usize = 32 * 1024 * 1024;
 /// Functions that make much of little in one step, past every bound.
 const BARRED: [&str; 3] = ["repeat", "lpad", "rpad"];
 
@@ -99,10 +101,15 @@ async fn answer(
         columns: columns.map(|field| field.name().clone()).collect(),
         ..Answer::default()
     };
+    let mut size = 0;
     let mut batches = found.execute_stream().await.map_err(said)?;
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(said)?;
-        let room = limit - answer.rows.len();
+        let mut room = limit - answer.rows.len();
+        size += batch.get_array_memory_size();
+        if size > ANSWER_MAX {
+            room = 0;
+        }
         answer.cut = batch.num_rows() > room;
         let batch = batch.slice(0, batch.num_rows().min(room));
         answer.rows.append(&mut rows(&batch)?);

@@ -76,7 +76,10 @@ impl Store {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT);
         if let Some(host) = &wanted.host {
             query.push(" AND (sessions.host_id = ").push_bind(host);
-            query.push(" OR hosts.hostname = ").push_bind(host).push(")");
+            query
+                .push(" OR hosts.hostname = ")
+                .push_bind(host)
+                .push(")");
         }
         match wanted.active {
             Some(true) => drop(query.push(" AND ended_at IS NULL")),
