@@ -13,6 +13,7 @@ mod search;
 mod sql;
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -44,7 +45,6 @@ const MEMORY: usize = 512 * 1024 * 1024;
 const BATCH_ROWS: usize = 4096;
 
 /// The history in one directory.
-#[derive(Debug)]
 pub struct History {
     directory: PathBuf,
     context: SessionContext,
@@ -210,6 +210,14 @@ struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("History")
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
     }
 }
 

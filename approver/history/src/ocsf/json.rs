@@ -96,6 +96,12 @@ impl From<i64> for Json {
     }
 }
 
+impl From<i32> for Json {
+    fn from(value: i32) -> Self {
+        Self::Int(value.into())
+    }
+}
+
 impl From<u32> for Json {
     fn from(value: u32) -> Self {
         Self::Int(value.into())

@@ -200,7 +200,7 @@ impl Subnet {
 }
 
 /// An address as a number; IPv4 as its mapping into IPv6.
-pub fn number(address: IpAddr) -> u128 {
+pub(crate) fn number(address: IpAddr) -> u128 {
     let six: Ipv6Addr = match address {
         IpAddr::V4(four) => four.to_ipv6_mapped(),
         IpAddr::V6(six) => six,
