@@ -15,6 +15,8 @@ use tonic::transport::{Certificate, Identity, Server as Transport, ServerTlsConf
 use crate::{
     ca::{self, AuthorityFileError, IssueError},
     config::Config,
+    domain::audit::AuditRecord,
+    error_chain::error_chain,
     grpc,
     service::{Approver, expiry, now},
     signer::{Signer, SignerError},
@@ -82,6 +84,9 @@ pub enum ServeError {
     /// TLS or HTTP/2 failed as a whole.
     #[error("the server failed")]
     Transport(#[from] tonic::transport::Error),
+    /// The start can't be recorded.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 fn mend(error: &io::Error) -> &'static str {
@@ -169,6 +174,11 @@ impl Server {
                 closing.live.closing().await;
             });
         let expiry = Owned(tokio::spawn(expiry::run(Arc::clone(&approver))));
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let started = AuditRecord::Started {
+            version: version.clone(),
+        };
+        approver.record(&started).await?;
         tracing::info!(
             %address,
             state_dir = %state_dir.display(),
@@ -189,6 +199,9 @@ impl Server {
             }
         };
         drop(expiry);
+        if let Err(error) = approver.record(&AuditRecord::Stopped { version }).await {
+            tracing::error!(error = error_chain(&error), "the end was not recorded");
+        }
         if time::timeout(GRACE, approver.close()).await.is_err() {
             tracing::warn!("the database was still busy at the end");
         }

@@ -1,4 +1,4 @@
-//! A query as a predicate that DataFusion evaluates.
+//! A query as a predicate that `DataFusion` evaluates.
 
 use datafusion::{
     common::ScalarValue,

@@ -30,10 +30,7 @@ pub struct Overlap {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum WrongNumbers {
     /// Below the first or beyond what can be stored.
-    #[error(
-        "events are numbered from 1 up to {}; {0} is not such a number",
-        i64::MAX
-    )]
+    #[error("events are numbered from 1 up to 2^63 - 1; {0} is not such a number")]
     Range(u64),
     /// Not the next.
     #[error(
@@ -127,7 +124,7 @@ mod tests {
             total in 1_u64..200,
             batches in prop::collection::vec((0_u64..200, 1_u64..50), 1..60),
         ) {
-            let mut stored = Vec::new();
+            let mut stored: Vec<u64> = Vec::new();
             for (from, length) in batches {
                 let last = stored.len() as u64;
                 // A host goes back at will, and never ahead of what is stored.

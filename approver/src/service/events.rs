@@ -11,7 +11,7 @@ use tokio::{sync::Mutex, time};
 
 use super::{Approver, now};
 use crate::{
-    domain::account::Role,
+    domain::{account::Role, audit::AuditRecord},
     store::{StoreError, logins::Login},
 };
 
@@ -111,6 +111,7 @@ impl Approver {
         Ok(self.events.history.sql(sql, limit).await?)
     }
 
+    #[allow(dead_code, reason = "asked by the web side")]
     /// How many operations that match `query` were allowed, held, ... over time.
     pub(crate) async fn events_histogram(
         &self,
@@ -141,6 +142,11 @@ impl Approver {
             query,
             next,
         })
+    }
+
+    /// Records what the approver did that changed nothing else.
+    pub(crate) async fn record(&self, record: &AuditRecord) -> Result<u64, StoreError> {
+        self.store.record(now(), record).await
     }
 
     /// Offers the history what it does not have.

@@ -10,6 +10,7 @@ use crate::store::{
 const PAGE_MAX: u32 = 500;
 
 impl Approver {
+    #[allow(dead_code, reason = "asked by the web side")]
     /// Sessions, newest first. `wanted.limit` 0 means 50.
     pub(crate) async fn sessions(&self, wanted: &Wanted) -> Result<Page, StoreError> {
         let limit = match wanted.limit {
@@ -24,6 +25,7 @@ impl Approver {
             .await
     }
 
+    #[allow(dead_code, reason = "asked by the web side")]
     /// One session with the processes that are known of it.
     pub(crate) async fn session(
         &self,
@@ -33,6 +35,7 @@ impl Approver {
         self.store.session(host_id, id).await
     }
 
+    #[allow(dead_code, reason = "asked by the web side")]
     /// For the host's page: the last number that is stored of its newest spool,
     /// and how many gaps it has.
     pub(crate) async fn spool_state(&self, host_id: &str) -> Result<(u64, u64), StoreError> {

@@ -106,6 +106,15 @@ impl Store {
         Ok(self.event_marks().await?.next_index)
     }
 
+    /// Appends a record of what changed nothing else here.
+    pub(crate) async fn record(&self, at: Millis, record: &AuditRecord) -> Result<u64, StoreError> {
+        let mut change = self.begin().await?;
+        let log_index = append(&mut change, at, record).await?;
+        change.commit().await?;
+        Ok(log_index)
+    }
+
+    #[allow(dead_code, reason = "records stay until the log has them")]
     /// Deletes all records below `below`: they are in Parquet, and in the log.
     pub(crate) async fn drop_kept(&self, below: u64) -> Result<(), StoreError> {
         let mut change = self.begin().await?;

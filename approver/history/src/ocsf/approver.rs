@@ -68,6 +68,14 @@ pub(super) fn draft(texts: &mut Texts, record: &AuditRecord) -> Draft {
             add(&mut draft, Object::new().with("expired", *expired));
             draft
         }
+        other => grants_and_flags(texts, other),
+    }
+}
+
+/// What decisions leave behind.
+fn grants_and_flags(texts: &mut Texts, record: &AuditRecord) -> Draft {
+    use AuditRecord as R;
+    match record {
         R::GrantIssued {
             request,
             grant,
@@ -127,18 +135,18 @@ pub(super) fn draft(texts: &mut Texts, record: &AuditRecord) -> Draft {
         } => {
             let mut draft = flag(texts, (3, "Close"), "lifted", operation_digest);
             draft.status = None;
-            draft.message = "flag lifted".to_owned();
+            "flag lifted".clone_into(&mut draft.message);
             let (_, name) = actor(texts, by);
             draft.body = std::mem::take(&mut draft.body).with("comment", texts.text(reason));
             reviewed(&mut draft, texts, &name, reason);
             draft
         }
-        other => people_and_machines(texts, other),
+        other => people(texts, other),
     }
 }
 
-/// The rest: nothing of it is about one operation.
-fn people_and_machines(texts: &mut Texts, record: &AuditRecord) -> Draft {
+/// Logins, accounts and what opens doors.
+fn people(texts: &mut Texts, record: &AuditRecord) -> Draft {
     use AuditRecord as R;
     match record {
         R::LoggedIn { username, from } => {
@@ -213,6 +221,14 @@ fn people_and_machines(texts: &mut Texts, record: &AuditRecord) -> Draft {
             add(&mut draft, Object::new().with("username", username));
             draft
         }
+        other => machines(texts, other),
+    }
+}
+
+/// Hosts, and the approver itself.
+fn machines(texts: &mut Texts, record: &AuditRecord) -> Draft {
+    use AuditRecord as R;
+    match record {
         R::HostEnrolled { host, token_label } => {
             let mut draft = machine(texts, host, (6, "Enroll"), "enrolled");
             by_program(&mut draft);
@@ -250,7 +266,7 @@ fn people_and_machines(texts: &mut Texts, record: &AuditRecord) -> Draft {
         }
         R::Stopped { version } => program(texts, version, (4, "Stop"), "stopped"),
         R::Started { version } => program(texts, version, (3, "Start"), "started"),
-        // The others are `draft`'s own.
+        // The others were taken before.
         _ => Draft::new(
             Class::EventLogActivity,
             (0, "Unknown"),

@@ -21,6 +21,9 @@ pub(super) struct Origin {
     pub(super) numbered: Option<(String, i64)>,
 }
 
+/// One of OCSF's numbers, with its caption.
+pub(super) type Numbered = (i64, &'static str);
+
 /// A record whose texts are settled.
 #[derive(Debug)]
 pub(super) struct Draft {
@@ -35,7 +38,7 @@ pub(super) struct Draft {
     pub(super) status_detail: String,
     pub(super) message: String,
     pub(super) correlation: String,
-    pub(super) control: Option<((i64, &'static str), (i64, &'static str))>,
+    pub(super) control: Option<(Numbered, Numbered)>,
     /// Attributes of the class and its profiles.
     pub(super) body: Object,
     /// What OCSF has no place for.

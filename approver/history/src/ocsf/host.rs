@@ -3,12 +3,12 @@
 use data_encoding::HEXLOWER;
 use holdpoint_proto::v1::{
     Action, Basis, EnforcementEvent, Event, Gap, GapCause, GrantChange, GrantEvent, Lifecycle,
-    OperationEvent, PolicyEvent, Risk, SessionEvent, event::Body, operation::Kind,
+    OperationEvent, PolicyEvent, Risk, Rule, SessionEvent, event::Body, operation::Kind,
 };
 
 use super::{
     class::{Class, OTHER, Severity, Status},
-    draft::Draft,
+    draft::{Draft, Numbered},
     json::{Json, Object},
     parts::{self, Attempt},
     text::Texts,
@@ -53,10 +53,7 @@ fn operation(texts: &mut Texts, host: &HostRef, event: &OperationEvent) -> Draft
         Action::Abandoned => ("abandoned", Status::Failure),
     };
     let mut draft = Draft::new(class, activity, attempt.word(), outcome);
-    let risk = event
-        .rule
-        .as_ref()
-        .map_or(Risk::Unspecified, |rule| rule.risk());
+    let risk = event.rule.as_ref().map_or(Risk::Unspecified, Rule::risk);
     draft.severity = severity(event.action(), risk);
     draft.status = Some(status);
     draft.status_detail = texts.text(&event.detail);
@@ -91,11 +88,7 @@ fn operation(texts: &mut Texts, host: &HostRef, event: &OperationEvent) -> Draft
 }
 
 /// Adds what `rule` says of the operation.
-pub(super) fn rule_onto(
-    body: Object,
-    texts: &mut Texts,
-    rule: &holdpoint_proto::v1::Rule,
-) -> Object {
+pub(super) fn rule_onto(body: Object, texts: &mut Texts, rule: &Rule) -> Object {
     let body = body.with("policy", parts::policy(texts, rule));
     match parts::risk(rule.risk()) {
         Some((id, name)) => body.with("risk_level_id", id).with("risk_level", name),
@@ -113,11 +106,9 @@ fn severity(action: Action, risk: Risk) -> Severity {
     }
 }
 
-type Word = (i64, &'static str);
-
-fn control(action: Action, basis: Basis) -> (Word, Word) {
-    const ALLOWED: Word = (1, "Allowed");
-    const DENIED: Word = (2, "Denied");
+fn control(action: Action, basis: Basis) -> (Numbered, Numbered) {
+    const ALLOWED: Numbered = (1, "Allowed");
+    const DENIED: Numbered = (2, "Denied");
     match (action, basis) {
         (Action::Unspecified, _) => ((0, "Unknown"), (0, "Unknown")),
         (Action::Held, _) => ((OTHER, "Held"), (14, "Delayed")),

@@ -136,7 +136,7 @@ fn said(error: DataFusionError) -> HistoryError {
 }
 
 fn rows(batch: &RecordBatch) -> Result<Vec<Vec<Value>>, HistoryError> {
-    let columns = batch.columns().iter().map(|column| values(column));
+    let columns = batch.columns().iter().map(values);
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     let row = |number: usize| {
         let values = columns.iter().filter_map(|column| column.get(number));
