@@ -218,11 +218,17 @@ impl Grants {
         })
     }
 
-    /// Ends what was given under a policy that is not in force any more: `kept`
-    /// are the digests of those that are.
-    pub fn policies_changed(&mut self, kept: &[[u8; 32]]) -> Vec<Change> {
+    /// Ends what was given under a policy that is not in force any more: `in_force`
+    /// gives the digest of a profile's.
+    pub fn policies_changed(&mut self, in_force: impl Fn(&str) -> Option<[u8; 32]>) -> Vec<Change> {
         self.end(|grant| {
-            let still = kept.iter().any(|digest| grant.policy_sha256 == digest);
+            let profile = grant
+                .session
+                .as_ref()
+                .map(|session| session.profile.as_str());
+            let still = profile
+                .and_then(&in_force)
+                .is_some_and(|digest| grant.policy_sha256 == digest);
             (!still).then_some("the policy it was given under is not in force any more")
         })
     }

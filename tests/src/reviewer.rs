@@ -2,8 +2,8 @@
 //! at the same time; what a person would type goes through `holdpoint`.
 
 use holdpoint_proto::v1::{
-    DecideRequest, GetRequestRequest, ListRequestsRequest, LoginRequest, Request, RequestState,
-    Verdict, reviews_client::ReviewsClient,
+    DecideRequest, GetRequestRequest, Grant, GrantScope, ListRequestsRequest, LoginRequest,
+    Request, RequestState, RevokeGrantRequest, Verdict, reviews_client::ReviewsClient,
 };
 use tonic::{
     Status,
@@ -145,6 +145,50 @@ impl Reviewer {
         };
         let response = within("a decision", self.0.decide(decide)).await?;
         Ok(response.into_inner().request.unwrap())
+    }
+
+    /// Approves what was shown as `request`, and the same operation again.
+    pub async fn grant(
+        &mut self,
+        request: &Request,
+        scope: GrantScope,
+        ttl_seconds: i64,
+        max_uses: u32,
+    ) -> Request {
+        let decide = DecideRequest {
+            id: request.id.clone(),
+            verdict: Verdict::Approve.into(),
+            reason: "seen and judged".to_owned(),
+            digest: request.digest.clone(),
+            grant: Some(Grant {
+                scope: scope.into(),
+                ttl: Some(prost_types::Duration {
+                    seconds: ttl_seconds,
+                    nanos: 0,
+                }),
+                max_uses,
+                ..Grant::default()
+            }),
+            ..DecideRequest::default()
+        };
+        let response = within("a decision", self.0.decide(decide)).await.unwrap();
+        response.into_inner().request.unwrap()
+    }
+
+    /// Takes the grant `id` back.
+    pub async fn revoke(&mut self, id: &str) {
+        let request = RevokeGrantRequest {
+            id: id.to_owned(),
+            reason: "no longer".to_owned(),
+        };
+        within("a revocation", self.0.revoke_grant(request))
+            .await
+            .unwrap();
+    }
+
+    /// Flags what was shown as `request`.
+    pub async fn flag(&mut self, request: &Request) {
+        self.decide(request, Verdict::Flag).await.unwrap();
     }
 
     /// Approves what was shown as `request`.

@@ -51,12 +51,9 @@ impl<G: Gate + ?Sized> Daemon<G> {
             super::trouble(&error);
             warn!("verdicts of the old policy may stay in force; restart holdpointd");
         }
-        let digests: Vec<[u8; 32]> = self
-            .profiles
-            .values()
-            .map(|profile| profile.policy.sha256())
-            .collect();
-        for change in self.grants.policies_changed(&digests) {
+        let profiles = &self.profiles;
+        let in_force = |name: &str| profiles.get(name).map(|profile| profile.policy.sha256());
+        for change in self.grants.policies_changed(in_force) {
             self.tell_grant(&change);
         }
         let policies = super::policies(&self.profiles);

@@ -20,7 +20,7 @@ use crate::{
 const READERS: usize = 32;
 
 /// Files read at once.
-const FILE_READERS: usize = 8;
+const FILE_READERS: usize = 4;
 
 /// How long a request waits for the content of its file; then a person is asked
 /// without it.

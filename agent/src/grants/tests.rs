@@ -47,7 +47,10 @@ pub(super) fn context(attempt: &Attempt) -> v1::RequestContext {
             cwd: vec![attempt.cwd],
             ..v1::Process::default()
         }),
-        session: Some(v1::Session::default()),
+        session: Some(v1::Session {
+            profile: "demo".to_owned(),
+            ..v1::Session::default()
+        }),
         rule: Some(v1::Rule {
             grants: vec![GrantScope::Process.into(), GrantScope::Session.into()],
             max_ttl: Some(seconds(100)),
@@ -303,9 +306,18 @@ fn a_grant_ends_with_its_session_its_process_or_its_policy() {
     assert_eq!(grants.sweep(at(1), asked).len(), 1, "its process is gone");
     let mut grants = issued(GrantScope::Session, 60, 0);
     assert!(grants.sweep(at(1), asked).is_empty(), "its session lives");
-    assert!(grants.policies_changed(&[[4; 32], [5; 32]]).is_empty());
-    let ended = grants.policies_changed(&[[4; 32]]);
+    let in_force = |profile: &str| Some([if profile == "demo" { 5 } else { 4 }; 32]);
+    assert!(grants.policies_changed(in_force).is_empty());
+    // That another profile has it now is no help.
+    let elsewhere = |profile: &str| Some([if profile == "demo" { 4 } else { 5 }; 32]);
+    let ended = grants.policies_changed(elsewhere);
     assert!(ended[0].reason.contains("policy"), "{ended:?}");
+    let mut grants = issued(GrantScope::Session, 60, 0);
+    assert_eq!(
+        grants.policies_changed(|_| None).len(),
+        1,
+        "no such profile"
+    );
 }
 
 #[derive(Clone, Debug)]

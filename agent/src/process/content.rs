@@ -28,6 +28,9 @@ const LARGEST: u64 = 1 << 30;
 /// trace. The slowest kernel ticks every 10 ms.
 const TICK: Duration = Duration::from_millis(20);
 
+/// The tick of filesystems that keep whole seconds, or every other one.
+const COARSE_TICK: Duration = Duration::from_millis(2_050);
+
 const PIECE: usize = 1024 * 1024;
 
 /// `FUSE_SUPER_MAGIC`: what such a filesystem shows one reader it need not show
@@ -124,11 +127,16 @@ fn until_settled(file: &FileId) -> Duration {
     let changed = u64::try_from(file.ctime_sec)
         .map(|seconds| Duration::new(seconds, file.ctime_nsec))
         .unwrap_or_default();
+    let tick = if file.ctime_nsec == 0 {
+        COARSE_TICK
+    } else {
+        TICK
+    };
     SystemTime::UNIX_EPOCH
         .elapsed()
         .ok()
         .and_then(|now| now.checked_sub(changed))
-        .map_or(Duration::ZERO, |age| TICK.saturating_sub(age))
+        .map_or(Duration::ZERO, |age| tick.saturating_sub(age))
 }
 
 /// SHA-256 of exactly `size` bytes; none if there are more or fewer, or if it
@@ -277,6 +285,12 @@ mod tests {
             ctime_nsec: at.subsec_nanos(),
             ..FileId::default()
         };
+        let whole = Duration::from_secs(now.as_secs());
+        assert!(
+            until_settled(&changed(whole)) > TICK,
+            "it may be kept in seconds"
+        );
+        let now = now.max(whole + Duration::from_nanos(1));
         assert!(until_settled(&changed(now)) > Duration::ZERO);
         assert_eq!(
             until_settled(&changed(now.saturating_sub(TICK))),
