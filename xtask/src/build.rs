@@ -1,6 +1,8 @@
-//! `cargo xtask build`: the eBPF object first, then the host programs, one of
-//! which embeds it. It must never leave a host program with an older object
-//! than the one just built.
+//! `cargo xtask build`: the eBPF object and the dashboard first, then the host
+//! programs, which embed them. It must never leave a host program with an older
+//! object or dashboard than the one just built.
+
+pub(crate) mod dashboard;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -24,7 +26,7 @@ const APART: [&str; 3] = [EBPF_PACKAGE, "xtask", "xtask-codegen"];
 /// Where the agent's build script finds the eBPF object.
 const GATE_OBJECT: &str = "HOLDPOINT_GATE_OBJECT";
 
-/// Build the eBPF object and the programs
+/// Build the eBPF object, the dashboard and the programs
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Build with optimisations, for installing
@@ -42,6 +44,7 @@ pub(crate) fn main(layout: &Layout, args: &Args) -> Result<ExitCode> {
 /// Builds everything that gets installed and gives the folder it is in.
 pub(crate) fn programs(layout: &Layout, release: bool) -> Result<PathBuf> {
     gate(layout)?;
+    dashboard::build(layout)?;
     let mut build = product_cargo(layout, "build");
     build.arg("--bins");
     if release {

@@ -114,6 +114,7 @@ impl Needs {
                 Part::Demo,
                 Part::Packages,
                 Part::System,
+                Part::Browser,
             ],
             kernels: Kernel::ALL.to_vec(),
             system: true,

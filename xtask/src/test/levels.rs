@@ -18,7 +18,7 @@ use super::{
     tally::{Run, Tap},
 };
 use crate::{
-    build::{host_cargo, product_cargo},
+    build::{dashboard, host_cargo, product_cargo},
     layout::Layout,
     process::{output, say, shown},
     vm::{self, Ending, Ends, Folder, Job, Kernel, Parts, Size},
@@ -34,6 +34,8 @@ const NO_BPF: &str = "lsm=lockdown,yama,apparmor";
 /// How often a guest may try to come up.
 const BOOTS: u32 = 3;
 const BIN_DIR: &str = "HOLDPOINT_BIN_DIR";
+/// Words that a test's name has to contain one of.
+const FILTER: &str = "HOLDPOINT_TEST_FILTER";
 
 pub(crate) fn unit(layout: &Layout, filters: &[String], tally: &mut Tally) {
     let mut product = product_cargo(layout, "test");
@@ -42,6 +44,10 @@ pub(crate) fn unit(layout: &Layout, filters: &[String], tally: &mut Tally) {
     let mut xtask = host_cargo(layout);
     xtask.args(["test", "--package", "xtask"]);
     cargo_test(xtask, "unit (xtask)", filters, tally);
+    match dashboard::script(layout, "test") {
+        Ok(script) => dashboard_test(script, "unit (dashboard)", filters, tally),
+        Err(error) => tally.fail("unit (dashboard)", &format!("{error:#}")),
+    }
 }
 
 pub(crate) fn e2e(layout: &Layout, filters: &[String], tally: &mut Tally) {
@@ -152,9 +158,18 @@ fn vm_program(layout: &Layout) -> Result<PathBuf> {
         .context("cargo built no program for the test target `vm`")
 }
 
+fn dashboard_test(mut script: Command, label: &str, filters: &[String], tally: &mut Tally) {
+    script.env(FILTER, filters.join("\n"));
+    finish(&mut script, label, tally);
+}
+
 fn cargo_test(mut cargo: Command, label: &str, filters: &[String], tally: &mut Tally) {
     cargo.arg("--").args(filters);
-    match stream(&mut cargo) {
+    finish(&mut cargo, label, tally);
+}
+
+fn finish(command: &mut Command, label: &str, tally: &mut Tally) {
+    match stream(command) {
         Ok((run, ended_well)) => add(tally, label, &run, ended_well),
         Err(error) => tally.fail(label, &format!("{error:#}")),
     }
