@@ -48,7 +48,7 @@ export class Desk {
     await Promise.all(this.#contexts.splice(0).map((context) => context.close()));
     const complaints = this.#complaints;
     this.#complaints = [];
-    expect(complaints).toEqual([]);
+    expect(complaints.join("\n")).toBe("");
   }
 
   /** A window in which nobody is logged in. */

@@ -10,7 +10,7 @@ it("shows a request as soon as it is held, and tells of it politely", async () =
   const process = await on.stage.exec("/usr/bin/curl", "--live-arrival");
   await page.getByRole("list", { name: "Pending requests" }).getByText("--live-arrival").waitFor();
   await expect(page.locator("[aria-live=polite]").first().textContent()).resolves.toMatch(/New request: curl on build-7/);
-  await page.getByText(/^[0-5]:[0-5][0-9]$/).first().waitFor();
+  await page.getByRole("timer").filter({ hasText: /[0-5]:[0-5][0-9]/ }).first().waitFor();
   await picture(page, "queue-arrival");
   await on.stage.exit(process);
 });
