@@ -2,13 +2,17 @@
 //! here.
 
 mod audit;
+mod events;
 
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use holdpoint_proto::{control, v1::RequestState};
 
-pub(crate) use self::audit::{Audit, Proof, Prove, Trust, Verify};
+pub(crate) use self::{
+    audit::{Audit, Proof, Prove, Trust, Verify},
+    events::Events,
+};
 
 /// Review and run AI agents under Holdpoint
 #[derive(Debug, Parser)]
@@ -51,6 +55,9 @@ integers are strings; what is absent is null. New keys may be added, none is ren
 \"logged_in\", \"expires_at\"}...]}
   status                   {\"version\", \"kernel_release\", \"enforcing\",
                            \"not_enforcing_because\", \"approver\", \"sessions\", \"held\"}
+  events                   one {\"log_index\", \"record\": OCSF} a line, newest first; with --follow
+                           as they come
+  events --sql             {\"columns\": [...], \"rows\": [[...]...], \"cut\": BOOL}
   audit verify, export     {\"log\", \"verifier_key\", \"size\", \"root\", \"first_use\", \"warnings\",
                            \"records\": {\"from\", \"checked\"}, \"integrity\": {\"sound\", \"findings\",
                            \"cut\"}, \"completeness\": {\"answer\", \"hosts\", \"unreadable\"}}
@@ -85,6 +92,9 @@ pub(crate) enum Command {
     Deny(Decide),
     /// Run a command as the root of a new session
     Run(Run),
+    /// Search what happened
+    #[command(after_long_help = events::HELP)]
+    Events(Events),
     /// Check the log of everything that happened
     #[command(subcommand, after_long_help = audit::HELP)]
     Audit(Audit),

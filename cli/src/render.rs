@@ -1,6 +1,7 @@
 //! What people and programs read. Pure: from messages and the time of day to
 //! text, with everything that comes from elsewhere escaped.
 
+pub(crate) mod event;
 pub(crate) mod json;
 pub(crate) mod list;
 pub(crate) mod operation;

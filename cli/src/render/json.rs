@@ -27,7 +27,12 @@ use super::{operation, state, time};
 
 /// `value` on one line of printable ASCII.
 pub(crate) fn line(value: &impl Serialize) -> serde_json::Result<String> {
-    let json = serde_json::to_string(value)?;
+    Ok(ascii(&serde_json::to_string(value)?))
+}
+
+/// `json`, which has no line feed outside strings, as printable ASCII. Its keys
+/// keep their order.
+pub(crate) fn ascii(json: &str) -> String {
     let mut line = String::with_capacity(json.len());
     for character in json.chars() {
         // Outside strings JSON is printable ASCII, so this is in a string.
@@ -40,7 +45,7 @@ pub(crate) fn line(value: &impl Serialize) -> serde_json::Result<String> {
             }
         }
     }
-    Ok(line)
+    line
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
