@@ -12,6 +12,9 @@ mod histogram;
 mod search;
 mod sql;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fmt,
     path::{Path, PathBuf},
