@@ -12,6 +12,8 @@
 mod decide;
 #[path = "approver/enrol.rs"]
 mod enrol;
+#[path = "approver/events.rs"]
+mod events;
 #[path = "approver/kit.rs"]
 mod kit;
 #[path = "approver/lifecycle.rs"]

@@ -106,13 +106,23 @@ impl Approver {
     }
 
     pub(crate) async fn login(&self, name: &str) -> Person {
+        let token = self.login_token(name).await;
+        self.person(&token).await
+    }
+
+    async fn login_token(&self, name: &str) -> String {
         let mut client = ReviewsClient::new(self.channel().await);
         let request = LoginRequest {
             username: name.into(),
             password: PASSWORD.into(),
         };
-        let token = client.login(request).await.unwrap().into_inner().token;
-        self.person(&token).await
+        client.login(request).await.unwrap().into_inner().token
+    }
+
+    /// A new login of `name`, for clients of other services.
+    pub(crate) async fn bearer(&self, name: &str) -> Bearer {
+        let token = self.login_token(name).await;
+        Bearer(format!("Bearer {token}").parse().unwrap())
     }
 
     /// A person who calls with `token`.
@@ -214,6 +224,12 @@ pub(crate) struct Host {
 impl Host {
     pub(crate) fn identity(&self) -> Identity {
         Identity::from_pem(&self.certificate, &self.key)
+    }
+
+    /// A connection that proves which host this is.
+    pub(crate) async fn channel(&self) -> Channel {
+        let identity = Some(self.identity());
+        connect(&self.config, &self.ca, identity).await.unwrap()
     }
 
     /// Opens the session stream and says Hello.

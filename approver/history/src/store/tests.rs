@@ -252,8 +252,8 @@ async fn records_are_offered_in_order() {
 #[tokio::test]
 async fn a_histogram_counts_each_once() {
     for (history, _directory) in everywhere().await {
-        let counted = history.histogram(&query("since:2026-01-31"), 2, DAY + 28 * HOUR);
-        let counted = counted.await.unwrap();
+        let since = query("since:2026-01-31");
+        let counted = history.histogram(&since, 2, DAY + 28 * HOUR).await.unwrap();
         assert_eq!((counted.from, counted.to), (DAY, DAY + 28 * HOUR));
         assert_eq!(counted.bucket_ms, 14 * HOUR);
         let first = counted.buckets[0];
