@@ -50,6 +50,27 @@ impl Store {
     }
 }
 
+/// What only somebody with the database could do, for tests of what is found
+/// then.
+#[cfg(test)]
+impl Store {
+    pub(crate) async fn change_record(&self, index: i64, record: &[u8]) {
+        let sql = "UPDATE events SET record = ? WHERE log_index = ?";
+        let change = sqlx::query(sql).bind(record).bind(index);
+        let changed = change.execute(&self.write).await.unwrap();
+        assert_eq!(changed.rows_affected(), 1);
+    }
+
+    pub(crate) async fn cut_records(&self, size: i64) {
+        for sql in [
+            "DELETE FROM events WHERE log_index >= ?",
+            "UPDATE event_marks SET next_index = ?",
+        ] {
+            sqlx::query(sql).bind(size).execute(&self.write).await.unwrap();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

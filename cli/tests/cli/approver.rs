@@ -6,6 +6,7 @@ use std::{
     thread,
 };
 
+use super::log::{AuditService, FakeLog};
 use holdpoint_proto::{
     digest,
     v1::{
@@ -15,6 +16,7 @@ use holdpoint_proto::{
         LogoutRequest, LogoutResponse, Operation, Process, Request, RequestContext, RequestState,
         RevokeGrantRequest, RevokeGrantResponse, Session, Verdict, WatchRequestsRequest,
         WatchRequestsResponse, WhoAmIRequest, WhoAmIResponse,
+        audit_server::AuditServer,
         operation::Kind,
         reviews_server::{Reviews, ReviewsServer},
     },
@@ -40,9 +42,10 @@ pub(crate) struct FakeApprover {
 }
 
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     requests: Mutex<Vec<Request>>,
     ended: Mutex<Vec<String>>,
+    pub(crate) log: Mutex<Option<FakeLog>>,
 }
 
 impl FakeApprover {
@@ -61,6 +64,7 @@ impl FakeApprover {
                 let server = Server::builder()
                     .tls_config(ServerTlsConfig::new().identity(identity))
                     .unwrap()
+                    .add_service(AuditServer::new(AuditService(Arc::clone(&service.0))))
                     .add_service(ReviewsServer::new(service))
                     .serve_with_incoming(TcpListenerStream::new(listener));
                 tokio::select! {
@@ -80,6 +84,11 @@ impl FakeApprover {
 
     pub(crate) fn requests(&self) -> MutexGuard<'_, Vec<Request>> {
         self.state.requests.lock().unwrap()
+    }
+
+    /// The log it keeps from now on.
+    pub(crate) fn keep_log(&self, log: FakeLog) {
+        *self.state.log.lock().unwrap() = Some(log);
     }
 
     /// From now on nobody is logged in as `user`.
