@@ -28,6 +28,10 @@ use crate::service::{Approver, publish::BATCH_BYTES_MAX};
 /// allows, and its ancestry.
 pub(crate) const MESSAGE_MAX: usize = 16 * 1024 * 1024;
 
+/// Largest part of the log: a record of any length, or 256 entries of the
+/// greatest that an entry can have.
+const LOG_MESSAGE_MAX: usize = 64 * 1024 * 1024;
+
 /// Largest message of callers we don't know yet or who have little to say.
 const SMALL_MESSAGE_MAX: usize = 64 * 1024;
 
@@ -55,7 +59,7 @@ pub(crate) fn routes(approver: &Arc<Approver>) -> Routes {
         .add_service(
             AuditServer::new(audit)
                 .max_decoding_message_size(2 * SMALL_MESSAGE_MAX)
-                .max_encoding_message_size(MESSAGE_MAX),
+                .max_encoding_message_size(LOG_MESSAGE_MAX),
         )
         .add_service(
             ReviewsServer::new(reviews)

@@ -28,9 +28,9 @@ use holdpoint_evidence::{
 };
 use tokio::{sync::Mutex, time};
 
-pub use self::{files::FilesError, open::LogError};
-pub(crate) use self::{integrate::IntegrateError, serve::ServeResourceError};
 use self::files::Files;
+pub(crate) use self::serve::ServeResourceError;
+pub use self::{files::FilesError, open::LogError};
 use crate::{domain::time::Millis, error_chain::error_chain, store::Store};
 
 /// Records in a bundle.
@@ -78,7 +78,12 @@ impl Log {
     /// The newest checkpoint.
     pub(crate) fn published(&self) -> Arc<Published> {
         // Replaced in one step, so a panic elsewhere leaves it whole.
-        Arc::clone(&self.published.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(
+            &self
+                .published
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     /// The key that checks the log's signatures.
@@ -87,7 +92,10 @@ impl Log {
     }
 
     fn publish(&self, published: Published) {
-        let mut place = self.published.write().unwrap_or_else(PoisonError::into_inner);
+        let mut place = self
+            .published
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         *place = Arc::new(published);
     }
 }

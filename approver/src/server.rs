@@ -18,6 +18,7 @@ use crate::{
     domain::audit::AuditRecord,
     error_chain::error_chain,
     grpc,
+    log::{self, Log, LogError},
     service::{Approver, expiry, now},
     signer::{Signer, SignerError},
     state_dir::{Claim, StateDir, StateDirError},
@@ -39,6 +40,7 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Server {
     approver: Arc<Approver>,
+    log: Arc<Log>,
     listener: TcpListener,
     address: SocketAddr,
     tls: ServerTlsConfig,
@@ -65,6 +67,9 @@ pub enum StartError {
     /// There is no server certificate.
     #[error("cannot make the server's certificate")]
     Issue(#[from] IssueError),
+    /// The log can't go on.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// The history can't be used.
     #[error("cannot open the history of events")]
     History(#[from] HistoryError),
@@ -112,6 +117,7 @@ impl Server {
         let store = Store::open(&directory).await?;
         let authority = ca::load_or_create(&directory, now())?;
         let signer = Signer::load_or_create(&directory)?;
+        let log = Log::open(&directory, &store).await?;
         let identity = authority.server_identity(config.server_names(), now())?;
         let tls = ServerTlsConfig::new()
             .identity(Identity::from_pem(identity.certificate, identity.key))
@@ -135,7 +141,9 @@ impl Server {
                 signer,
                 config.limits,
                 history,
+                Arc::clone(&log),
             )),
+            log,
             listener,
             address,
             tls,
@@ -158,6 +166,7 @@ impl Server {
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let Self {
             approver,
+            log,
             listener,
             address,
             tls,
@@ -174,6 +183,7 @@ impl Server {
                 closing.live.closing().await;
             });
         let expiry = Owned(tokio::spawn(expiry::run(Arc::clone(&approver))));
+        let growth = Owned(tokio::spawn(log::run(Arc::clone(&log))));
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let started = AuditRecord::Started {
             version: version.clone(),
@@ -201,6 +211,16 @@ impl Server {
         drop(expiry);
         if let Err(error) = approver.record(&AuditRecord::Stopped { version }).await {
             tracing::error!(error = error_chain(&error), "the end was not recorded");
+        }
+        drop(growth);
+        // So that the last checkpoint covers the end too.
+        match time::timeout(GRACE, log.integrate()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(
+                error = error_chain(&error),
+                "the log could not take the last records; they wait in the database"
+            ),
+            Err(_) => tracing::warn!("the log was still busy at the end; the rest waits"),
         }
         if time::timeout(GRACE, approver.close()).await.is_err() {
             tracing::warn!("the database was still busy at the end");

@@ -6,6 +6,7 @@
 
 pub(crate) mod enrolment;
 pub(crate) mod events;
+pub(crate) mod evidence;
 pub(crate) mod expiry;
 pub(crate) mod hosts;
 pub(crate) mod intake;
@@ -27,6 +28,7 @@ use crate::{
     config::Limits,
     domain::{throttle::Throttle, time::Millis},
     live::Live,
+    log::Log,
     passwords::Passwords,
     signer::Signer,
     store::{Store, StoreError},
@@ -43,6 +45,7 @@ pub(crate) struct Approver {
     throttle: Mutex<Throttle>,
     limits: Limits,
     events: events::Events,
+    log: Arc<Log>,
 }
 
 impl Approver {
@@ -52,6 +55,7 @@ impl Approver {
         signer: Signer,
         limits: Limits,
         history: History,
+        log: Arc<Log>,
     ) -> Self {
         Self {
             live: Arc::new(Live::new()),
@@ -62,6 +66,7 @@ impl Approver {
             throttle: Mutex::default(),
             limits,
             events: events::Events::new(history),
+            log,
         }
     }
 

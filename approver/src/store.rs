@@ -8,6 +8,7 @@ pub(crate) mod decisions;
 pub(crate) mod enrolment_tokens;
 pub(crate) mod events;
 pub(crate) mod hosts;
+pub(crate) mod log_state;
 pub(crate) mod logins;
 mod open;
 pub(crate) mod requests;

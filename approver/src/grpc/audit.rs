@@ -105,16 +105,23 @@ impl Audit for Service {
 
     async fn get_checkpoint(
         &self,
-        _request: Request<GetCheckpointRequest>,
+        request: Request<GetCheckpointRequest>,
     ) -> Result<Response<GetCheckpointResponse>, Status> {
-        Err(Status::unimplemented("this approver keeps no Merkle log"))
+        caller::of(&self.approver, caller::token(&request)?).await?;
+        let view = self.approver.checkpoint();
+        Ok(Response::new(GetCheckpointResponse {
+            checkpoint: view.checkpoint,
+            verifier_key: view.verifier_key,
+        }))
     }
 
     async fn get_tile(
         &self,
-        _request: Request<GetTileRequest>,
+        request: Request<GetTileRequest>,
     ) -> Result<Response<GetTileResponse>, Status> {
-        Err(Status::unimplemented("this approver keeps no Merkle log"))
+        caller::of(&self.approver, caller::token(&request)?).await?;
+        let data = self.approver.tile(&request.into_inner().path).await?;
+        Ok(Response::new(GetTileResponse { data }))
     }
 }
 

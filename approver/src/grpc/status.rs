@@ -9,9 +9,11 @@ use crate::{
     ca::{IssueError, PeerError},
     domain::{decide::Refusal, spool::WrongNumbers},
     error_chain::error_chain,
+    log::ServeResourceError,
     service::{
         enrolment::EnrolError,
         events::EventsError,
+        evidence::EvidenceError,
         hosts::AdmitError,
         login::{CallerError, LoginError},
         publish::PublishError,
@@ -44,6 +46,21 @@ impl From<EnrolError> for Status {
             EnrolError::Issue(_) | EnrolError::Store(_) => return internal(&error),
         };
         tracing::warn!(reason = %error, "enrolment refused");
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<EvidenceError> for Status {
+    fn from(error: EvidenceError) -> Self {
+        let code = match &error {
+            EvidenceError::Path(_) => Code::InvalidArgument,
+            EvidenceError::Resource(ServeResourceError::NotFound(..)) => Code::NotFound,
+            EvidenceError::Resource(ServeResourceError::Missing(_)) => {
+                tracing::error!(error = error_chain(&error), "the log is damaged");
+                Code::DataLoss
+            }
+            EvidenceError::Resource(_) => return internal(&error),
+        };
         Self::new(code, error.to_string())
     }
 }

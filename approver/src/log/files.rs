@@ -61,12 +61,12 @@ impl Files {
 
     /// The bytes of `resource`, none if it is not there.
     pub(super) fn read(&self, resource: Resource) -> Result<Option<Vec<u8>>, FilesError> {
-        self.read_path(&self.path(resource))
+        read_path(&self.path(resource))
     }
 
     /// The newest checkpoint, none before the first.
     pub(super) fn checkpoint(&self) -> Result<Option<Vec<u8>>, FilesError> {
-        self.read_path(&self.root.join(CHECKPOINT))
+        read_path(&self.root.join(CHECKPOINT))
     }
 
     /// Replaces the checkpoint.
@@ -80,7 +80,7 @@ impl Files {
     /// the same: a crash may have come between it and its checkpoint.
     pub(super) fn write_once(&self, resource: Resource, bytes: &[u8]) -> Result<(), FilesError> {
         let path = self.path(resource);
-        match self.read_path(&path)? {
+        match read_path(&path)? {
             Some(found) if found == bytes => Ok(()),
             Some(_) => Err(FilesError::Differs(path)),
             None => {
@@ -90,14 +90,6 @@ impl Files {
                     .and_then(|()| self.replace(&path, bytes));
                 written.map_err(|source| io("write", &path, source))
             }
-        }
-    }
-
-    fn read_path(&self, path: &Path) -> Result<Option<Vec<u8>>, FilesError> {
-        match fs::read(path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(io("read", path, source)),
         }
     }
 
@@ -113,6 +105,14 @@ impl Files {
         file.sync_all()?;
         fs::rename(&temporary, path)?;
         path.parent().map_or(Ok(()), sync)
+    }
+}
+
+fn read_path(path: &Path) -> Result<Option<Vec<u8>>, FilesError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(io("read", path, source)),
     }
 }
 

@@ -70,7 +70,7 @@ impl Log {
         let more = records.len() as u64 == room;
         let mut whole = Vec::new();
         for record in &records {
-            whole = edge.push(leaf_of(&record.record));
+            whole = edge.push(leaf_of(&record.json));
         }
         if !whole.is_empty() {
             self.write(records, whole).await?;
@@ -153,7 +153,7 @@ pub(super) fn compare(
         match records.get(at) {
             Some(record) if record.log_index != index => return Err(IntegrateError::Hole(index)),
             None => return Err(IntegrateError::Hole(index)),
-            Some(record) if leaf_of(&record.record) != *leaf => {
+            Some(record) if leaf_of(&record.json) != *leaf => {
                 return Err(IntegrateError::Changed(index));
             }
             Some(_) => {}
@@ -163,11 +163,11 @@ pub(super) fn compare(
 }
 
 fn write(files: &Files, records: &[Record], whole: &[WholeTile]) -> Result<(), IntegrateError> {
-    for record in records.iter().filter(|one| is_long(&one.record)) {
+    for record in records.iter().filter(|one| is_long(&one.json)) {
         let index = record.log_index;
-        files.write_once(Resource::Record { index }, &record.record)?;
+        files.write_once(Resource::Record { index }, &record.json)?;
     }
-    let bundle = entry::bundle(records.iter().map(|one| entry_of(&one.record)))?;
+    let bundle = entry::bundle(records.iter().map(|one| entry_of(&one.json)))?;
     let width = Width::FULL;
     for tile in whole {
         let (level, index) = (tile.level, tile.index);

@@ -59,7 +59,10 @@ mod tests {
         let second = load_or_create(&directory, true).unwrap();
         assert_eq!(first.verifier(), second.verifier());
         let name = first.verifier().name();
-        assert!(name.starts_with("holdpoint/log/") && name.len() == 46, "{name}");
+        assert!(
+            name.starts_with("holdpoint/log/") && name.len() == 46,
+            "{name}"
+        );
     }
 
     #[test]

@@ -64,7 +64,9 @@ pub enum LogError {
         reason: String,
     },
     /// A checkpoint is not one that this key signed.
-    #[error("the last checkpoint in {place} can't be trusted: {source}; restore the state directory from a backup")]
+    #[error(
+        "the last checkpoint in {place} can't be trusted: {source}; restore the state directory from a backup"
+    )]
     Checkpoint {
         /// Where it is kept.
         place: &'static str,
@@ -230,7 +232,11 @@ async fn edge(files: &Files, store: &Store, last: &Last) -> Result<Edge, LogErro
     if tail.len() as u64 != size - bundled {
         return Err(IntegrateError::Hole(bundled + tail.len() as u64).into());
     }
-    let mut levels = vec![tail.iter().map(|one| leaf_of(&one.record)).collect::<Vec<_>>()];
+    let mut levels = vec![
+        tail.iter()
+            .map(|one| leaf_of(&one.json))
+            .collect::<Vec<_>>(),
+    ];
     for level in 1..=LEVEL_MAX {
         let count = size >> (8 * u32::from(level));
         if count == 0 {

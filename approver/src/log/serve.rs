@@ -75,7 +75,7 @@ impl Log {
                     return self.file(whole).await;
                 }
                 if let Some(records) = self.rows(index * BUNDLE, wanted.get() as u64).await? {
-                    return bundle(resource, records.iter().map(|one| entry_of(&one.record)));
+                    return bundle(resource, records.iter().map(|one| entry_of(&one.json)));
                 }
                 // The bundle became whole meanwhile, or was when we looked.
                 let bytes = self.file(whole).await?;
@@ -100,7 +100,7 @@ impl Log {
         if index >= published.bundled()
             && let Some(mut rows) = self.rows(index, 1).await?
         {
-            let record = rows.pop().map(|row| row.record);
+            let record = rows.pop().map(|row| row.json);
             return record.filter(|record| is_long(record)).ok_or_else(absent);
         }
         let files = self.files.clone();
@@ -113,7 +113,9 @@ impl Log {
         let limit = u32::try_from(count).unwrap_or(u32::MAX);
         let rows = self.store.records(from, limit).await?;
         let whole = rows.len() as u64 == count
-            && (from..).zip(&rows).all(|(index, row)| row.log_index == index);
+            && (from..)
+                .zip(&rows)
+                .all(|(index, row)| row.log_index == index);
         Ok(whole.then_some(rows))
     }
 

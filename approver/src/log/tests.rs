@@ -8,7 +8,7 @@ use holdpoint_evidence::{
     entry::ENTRY_MAX,
 };
 
-use super::*;
+use super::{integrate::IntegrateError, *};
 use crate::{domain::audit::AuditRecord, state_dir::StateDir};
 
 struct Place {
@@ -33,7 +33,7 @@ impl Place {
     }
 
     async fn refused(&self) -> String {
-        let error = self.open().await.err().expect("the log must not go on");
+        let error = self.open().await.expect_err("the log must not go on");
         error_chain(&error)
     }
 
@@ -113,8 +113,14 @@ async fn nothing_beyond_the_checkpoint_is_shown() {
     let log = place.open().await.unwrap();
     place.append(300).await;
     log.integrate().await.unwrap();
-    let narrow = log.resource("tile/0/001.p/7".parse().unwrap()).await.unwrap();
-    let wide = log.resource("tile/0/001.p/44".parse().unwrap()).await.unwrap();
+    let narrow = log
+        .resource("tile/0/001.p/7".parse().unwrap())
+        .await
+        .unwrap();
+    let wide = log
+        .resource("tile/0/001.p/44".parse().unwrap())
+        .await
+        .unwrap();
     assert_eq!((narrow.len(), wide.len()), (7 * 32, 44 * 32));
     assert!(wide.starts_with(&narrow));
     place.append(300).await;
@@ -132,13 +138,22 @@ async fn nothing_beyond_the_checkpoint_is_shown() {
         "record/300",
     ] {
         let refused = log.resource(path.parse().unwrap()).await.unwrap_err();
-        assert!(matches!(refused, ServeResourceError::NotFound(..)), "{path}: {refused}");
+        assert!(
+            matches!(refused, ServeResourceError::NotFound(..)),
+            "{path}: {refused}"
+        );
     }
     log.integrate().await.unwrap();
     // What an older checkpoint needs is still there, cut from what is whole now.
-    let again = log.resource("tile/0/001.p/44".parse().unwrap()).await.unwrap();
+    let again = log
+        .resource("tile/0/001.p/44".parse().unwrap())
+        .await
+        .unwrap();
     assert_eq!(again, wide);
-    let bundle = log.resource("tile/entries/001.p/44".parse().unwrap()).await.unwrap();
+    let bundle = log
+        .resource("tile/entries/001.p/44".parse().unwrap())
+        .await
+        .unwrap();
     let entries = holdpoint_evidence::entry::entries(&bundle, 44).unwrap();
     assert!(String::from_utf8_lossy(entries[0]).contains("user-256"));
 }
@@ -203,7 +218,10 @@ async fn what_does_not_go_together_ends_the_start() {
     let checkpoint = fs::read(place.file("checkpoint")).unwrap();
     fs::write(place.file("checkpoint"), &earlier.checkpoint).unwrap();
     let said = place.refused().await;
-    assert!(said.contains("end at 300 records and the database knows a checkpoint over 600"), "{said}");
+    assert!(
+        said.contains("end at 300 records and the database knows a checkpoint over 600"),
+        "{said}"
+    );
     fs::remove_file(place.file("checkpoint")).unwrap();
     let said = place.refused().await;
     assert!(said.contains("end at 0 records"), "{said}");
@@ -219,7 +237,10 @@ async fn what_does_not_go_together_ends_the_start() {
     changed[5] ^= 1;
     fs::write(place.file("tile/0/001"), &changed).unwrap();
     let said = place.refused().await;
-    assert!(said.contains("do not lead to the root that was signed over 600"), "{said}");
+    assert!(
+        said.contains("do not lead to the root that was signed over 600"),
+        "{said}"
+    );
     fs::remove_file(place.file("tile/0/001")).unwrap();
     let said = place.refused().await;
     assert!(said.contains("tile/0/001 is missing or damaged"), "{said}");
@@ -251,11 +272,17 @@ async fn a_database_from_an_older_backup_cannot_go_another_way() {
     place.store.set_log_state(&backup).await.unwrap();
     place.store.cut_records(300).await;
     let said = place.refused().await;
-    assert!(said.contains("signed over 512 records and the database holds 300"), "{said}");
+    assert!(
+        said.contains("signed over 512 records and the database holds 300"),
+        "{said}"
+    );
     place.append(400).await;
     place.change(300, b"{\"another\":1}").await;
     let said = place.refused().await;
-    assert!(said.contains("record 300 in the database is not the one the log has"), "{said}");
+    assert!(
+        said.contains("record 300 in the database is not the one the log has"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

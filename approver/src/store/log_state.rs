@@ -66,7 +66,11 @@ impl Store {
             "DELETE FROM events WHERE log_index >= ?",
             "UPDATE event_marks SET next_index = ?",
         ] {
-            sqlx::query(sql).bind(size).execute(&self.write).await.unwrap();
+            sqlx::query(sql)
+                .bind(size)
+                .execute(&self.write)
+                .await
+                .unwrap();
         }
     }
 }
