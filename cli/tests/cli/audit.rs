@@ -221,7 +221,7 @@ fn a_log_that_does_not_go_on_is_found() {
         ],
     );
     let mut other = events(600);
-    other[530] = event(99_999);
+    other[530] = numbered(531, &json!({ "kind": "exec", "outcome": "another" }));
     let forked = stage.verify(&FakeLog::of(&other, &key), &[]);
     says(
         &forked,
