@@ -21,7 +21,11 @@ use crate::{
     random,
     service::now,
     state_dir::StateDir,
-    store::{Store, enrolment_tokens::NewToken, users::User},
+    store::{
+        Store,
+        enrolment_tokens::NewToken,
+        users::{Changed, User},
+    },
 };
 
 pub use error::AdminError;
@@ -31,6 +35,9 @@ pub use view::{HostView, TokenView, UserView};
 pub const TTL_MAX: Duration = Duration::from_hours(30 * 24);
 /// Longest label of an enrolment token, in characters.
 pub const LABEL_MAX: usize = 128;
+
+/// Who revokes grants from the command line. No account can have this name.
+const LOCAL: &str = "(operator)";
 
 /// The operator's access to one state directory.
 #[derive(Debug)]
@@ -138,11 +145,12 @@ impl Admin {
 
     /// Removes an account and its logins.
     pub async fn remove_user(&self, name: &AccountName) -> Result<(), AdminError> {
-        if self.store.remove_user(name).await? {
-            Ok(())
-        } else {
-            Err(AdminError::NoUser(name.clone()))
-        }
+        changed(self.store.remove_user(name).await?, name)
+    }
+
+    /// Gives an account another role.
+    pub async fn set_role(&self, name: &AccountName, role: Role) -> Result<(), AdminError> {
+        changed(self.store.set_role(name, role).await?, name)
     }
 
     /// Every host, in the order they enrolled.
@@ -154,7 +162,7 @@ impl Admin {
     /// Shuts a host out for good and withdraws its pending requests. A running
     /// server ends its stream within seconds.
     pub async fn revoke_host(&self, id: Uuid) -> Result<(), AdminError> {
-        if self.store.revoke_host(id, now()).await? {
+        if self.store.revoke_host(id, LOCAL, now()).await? {
             return Ok(());
         }
         Err(match self.store.host(id).await? {
@@ -166,5 +174,13 @@ impl Admin {
     /// Ends all use of the database.
     pub async fn close(self) {
         self.store.close().await;
+    }
+}
+
+fn changed(changed: Changed, name: &AccountName) -> Result<(), AdminError> {
+    match changed {
+        Changed::Done => Ok(()),
+        Changed::Unknown => Err(AdminError::NoUser(name.clone())),
+        Changed::LastAdministrator => Err(AdminError::LastAdministrator(name.clone())),
     }
 }

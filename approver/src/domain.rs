@@ -7,7 +7,9 @@
 
 pub mod account;
 pub mod audit;
+pub mod capability;
 pub mod decide;
+pub mod grant;
 pub mod request;
 pub mod secret;
 pub mod spool;

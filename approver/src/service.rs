@@ -4,16 +4,21 @@
 //! or a person can want; edges only translate. Errors carry the text for the
 //! caller; what only the operator may see is a [`StoreError`] inside.
 
+pub(crate) mod decide;
 pub(crate) mod enrolment;
 pub(crate) mod events;
 pub(crate) mod evidence;
 pub(crate) mod expiry;
+pub(crate) mod flags;
+pub(crate) mod grants;
 pub(crate) mod hosts;
 pub(crate) mod intake;
 pub(crate) mod login;
 pub(crate) mod publish;
 pub(crate) mod review;
 pub(crate) mod sessions;
+#[allow(dead_code, reason = "for the edge that browsers reach")]
+pub(crate) mod users;
 pub(crate) mod watch;
 
 use std::{

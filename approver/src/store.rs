@@ -7,6 +7,8 @@
 pub(crate) mod decisions;
 pub(crate) mod enrolment_tokens;
 pub(crate) mod events;
+pub(crate) mod flags;
+pub(crate) mod grants;
 pub(crate) mod hosts;
 pub(crate) mod log_state;
 pub(crate) mod logins;

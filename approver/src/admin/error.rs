@@ -50,6 +50,12 @@ pub enum AdminError {
     /// There is no such account.
     #[error("there is no user {0}; `holdpoint-approver user list` shows all")]
     NoUser(AccountName),
+    /// Nobody would be left to administer.
+    #[error(
+        "{0} is the only administrator; make another first: `holdpoint-approver user role NAME \
+         administrator`"
+    )]
+    LastAdministrator(AccountName),
     /// There is no such host.
     #[error("there is no host {0}; `holdpoint-approver host list` shows all")]
     NoHost(Uuid),

@@ -18,8 +18,11 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::convert::{self, page_token_in, page_token_out, states_in, verdict_in};
-use crate::service::{Approver, watch::Watch};
+use super::convert::{self, page_token_in, page_token_out, states_in, verdict_in, wish_in};
+use crate::{
+    service::{Approver, decide::Answer, watch::Watch},
+    store::requests::Filter,
+};
 
 /// How often a watcher's login is checked.
 const CHECK_EVERY: Duration = Duration::from_secs(10);
@@ -79,11 +82,14 @@ impl Reviews for Service {
     ) -> Result<Response<ListRequestsResponse>, Status> {
         caller::of(&self.approver, caller::token(&request)?).await?;
         let request = request.into_inner();
-        let states = states_in(&request.states)?;
+        let filter = Filter {
+            states: states_in(&request.states)?,
+            ..Filter::default()
+        };
         let before = page_token_in(&request.page_token)?;
         let page = self
             .approver
-            .list(&states, before, request.page_size)
+            .list(&filter, before, request.page_size)
             .await?;
         let last = page
             .requests
@@ -133,18 +139,18 @@ impl Reviews for Service {
     ) -> Result<Response<DecideResponse>, Status> {
         let login = caller::of(&self.approver, caller::token(&request)?).await?;
         let request = request.into_inner();
-        let verdict = verdict_in(request.verdict())?;
+        let answer = Answer {
+            verdict: verdict_in(request.verdict())?,
+            reason: request.reason,
+            digest_shown: request.digest,
+            grant: wish_in(request.grant)?,
+            idempotency_key: Some(request.idempotency_key).filter(|key| !key.is_empty()),
+        };
+        let id = request.id;
         let approver = Arc::clone(&self.approver);
         // A task of its own: a reviewer who hangs up between the stored decision
         // and telling the host of it must not keep the host waiting.
-        let decided = tokio::spawn(async move {
-            let DecideRequest {
-                id, reason, digest, ..
-            } = request;
-            approver
-                .decide(&login, &id, verdict, &reason, &digest)
-                .await
-        });
+        let decided = tokio::spawn(async move { approver.decide(&login, &id, &answer).await });
         let decided = decided
             .await
             .map_err(|_| Status::internal("the approver failed while it decided"))?;
@@ -155,30 +161,65 @@ impl Reviews for Service {
 
     async fn list_grants(
         &self,
-        _request: Request<ListGrantsRequest>,
+        request: Request<ListGrantsRequest>,
     ) -> Result<Response<ListGrantsResponse>, Status> {
-        Err(Status::unimplemented("this approver knows no grants"))
+        caller::of(&self.approver, caller::token(&request)?).await?;
+        let request = request.into_inner();
+        let before = page_token_in(&request.page_token)?;
+        let page = self
+            .approver
+            .grants(request.active_only, before, request.page_size)
+            .await?;
+        let last = page.grants.last().filter(|_| page.more);
+        let last = last.map(|grant| grant.seq);
+        Ok(Response::new(ListGrantsResponse {
+            grants: page.grants.into_iter().map(convert::issued).collect(),
+            next_page_token: last.map(page_token_out).unwrap_or_default(),
+        }))
     }
 
     async fn revoke_grant(
         &self,
-        _request: Request<RevokeGrantRequest>,
+        request: Request<RevokeGrantRequest>,
     ) -> Result<Response<RevokeGrantResponse>, Status> {
-        Err(Status::unimplemented("this approver knows no grants"))
+        let login = caller::of(&self.approver, caller::token(&request)?).await?;
+        let RevokeGrantRequest { id, reason } = request.into_inner();
+        let approver = Arc::clone(&self.approver);
+        // A task of its own, as with decisions.
+        let revoked =
+            tokio::spawn(async move { approver.revoke_grant(&login, &id, &reason).await });
+        let revoked = revoked
+            .await
+            .map_err(|_| Status::internal("the approver failed while it revoked"))?;
+        Ok(Response::new(RevokeGrantResponse {
+            grant: Some(convert::issued(revoked?)),
+        }))
     }
 
     async fn list_flags(
         &self,
-        _request: Request<ListFlagsRequest>,
+        request: Request<ListFlagsRequest>,
     ) -> Result<Response<ListFlagsResponse>, Status> {
-        Err(Status::unimplemented("this approver knows no flags"))
+        caller::of(&self.approver, caller::token(&request)?).await?;
+        let flags = self.approver.flags().await?;
+        Ok(Response::new(ListFlagsResponse {
+            flags: flags.into_iter().map(convert::flag).collect(),
+        }))
     }
 
     async fn lift_flag(
         &self,
-        _request: Request<LiftFlagRequest>,
+        request: Request<LiftFlagRequest>,
     ) -> Result<Response<LiftFlagResponse>, Status> {
-        Err(Status::unimplemented("this approver knows no flags"))
+        let login = caller::of(&self.approver, caller::token(&request)?).await?;
+        let LiftFlagRequest {
+            operation_digest,
+            reason,
+        } = request.into_inner();
+        self.approver
+            .lift_flag(&login, &operation_digest, &reason)
+            .await?;
+        Ok(Response::new(LiftFlagResponse {}))
     }
 }
 

@@ -14,6 +14,8 @@ use crate::{
         enrolment::EnrolError,
         events::EventsError,
         evidence::EvidenceError,
+        flags::FlagError,
+        grants::GrantError,
         hosts::AdmitError,
         login::{CallerError, LoginError},
         publish::PublishError,
@@ -137,16 +139,49 @@ impl From<CallerError> for Status {
 impl From<ReviewError> for Status {
     fn from(error: ReviewError) -> Self {
         let code = match &error {
-            ReviewError::BadId(_) | ReviewError::Ambiguous(_) => Code::InvalidArgument,
+            ReviewError::BadId(_) | ReviewError::Ambiguous(_) | ReviewError::KeyLength(_) => {
+                Code::InvalidArgument
+            }
             ReviewError::NotFound(_) => Code::NotFound,
-            ReviewError::Refused(refusal) => match refusal {
-                Refusal::NoReviewer { .. } | Refusal::Owner { .. } => Code::PermissionDenied,
-                Refusal::ReasonMissing | Refusal::ReasonLong(_) => Code::InvalidArgument,
-                Refusal::Closed(_) | Refusal::Expired(_) | Refusal::OtherDigest => {
-                    Code::FailedPrecondition
-                }
-            },
+            ReviewError::Refused(refusal) => refused(refusal),
+            ReviewError::TooLate(_) => Code::FailedPrecondition,
+            ReviewError::KeyUsed(_) => Code::AlreadyExists,
             ReviewError::Store(_) => return internal(&error),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+fn refused(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::NoReviewer { .. } | Refusal::Owner { .. } => Code::PermissionDenied,
+        Refusal::ReasonMissing | Refusal::ReasonLong(_) | Refusal::Grant(_) => {
+            Code::InvalidArgument
+        }
+        Refusal::Closed(_) | Refusal::Expired(_) | Refusal::OtherDigest => Code::FailedPrecondition,
+    }
+}
+
+impl From<GrantError> for Status {
+    fn from(error: GrantError) -> Self {
+        let code = match &error {
+            GrantError::BadId(_) | GrantError::Ambiguous(_) => Code::InvalidArgument,
+            GrantError::NotFound(_) => Code::NotFound,
+            GrantError::Lacking(_) | GrantError::Owner(_) => Code::PermissionDenied,
+            GrantError::Reason(refusal) => refused(refusal),
+            GrantError::Store(_) => return internal(&error),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<FlagError> for Status {
+    fn from(error: FlagError) -> Self {
+        let code = match &error {
+            FlagError::NotFound(_) => Code::NotFound,
+            FlagError::Lacking(_) => Code::PermissionDenied,
+            FlagError::Reason(refusal) => refused(refusal),
+            FlagError::Store(_) => return internal(&error),
         };
         Self::new(code, error.to_string())
     }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{Approver, now};
 use crate::{
     ca::Peer,
+    live::Reload,
     store::{StoreError, hosts::Sighting},
 };
 
@@ -69,6 +70,7 @@ impl Approver {
             enforcing: hello.enforcing,
         };
         self.store.host_seen(host, &sighting, now()).await?;
+        self.live.reload(Reload::Host(host));
         tracing::info!(
             host.id = %host,
             host.name = sighting.hostname,

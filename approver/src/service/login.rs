@@ -98,7 +98,7 @@ impl Approver {
         login.ok_or(CallerError::Unknown)
     }
 
-    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+    pub(super) fn throttle(&self) -> MutexGuard<'_, Throttle> {
         // Counters are never left half done.
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }

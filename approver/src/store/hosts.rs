@@ -3,7 +3,11 @@
 use sqlx::{FromRow, Row as _, Sqlite, Transaction, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::{Store, StoreError, parse, requests};
+use super::{
+    Store, StoreError,
+    grants::{self, Revocation},
+    parse, requests,
+};
 use crate::domain::{request::Event, time::Millis};
 
 /// An enrolled machine.
@@ -82,9 +86,14 @@ impl Store {
         Ok(())
     }
 
-    /// Shuts host `id` out for good and withdraws what it is waiting for. False
-    /// if there is no such host or it is shut out already.
-    pub(crate) async fn revoke_host(&self, id: Uuid, now: Millis) -> Result<bool, StoreError> {
+    /// Shuts host `id` out for good, withdraws what it is waiting for and revokes
+    /// its grants. False if there is no such host or it is shut out already.
+    pub(crate) async fn revoke_host(
+        &self,
+        id: Uuid,
+        by: &str,
+        now: Millis,
+    ) -> Result<bool, StoreError> {
         let mut change = self.begin().await?;
         let revoked =
             sqlx::query("UPDATE hosts SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL")
@@ -105,6 +114,12 @@ impl Store {
                 let detail = "its host was revoked";
                 requests::close(&mut change, &request, Event::Withdrawn, detail, now).await?;
             }
+            let revocation = Revocation {
+                by,
+                reason: "its host was revoked",
+                at: now,
+            };
+            grants::revoke_of_host(&mut change, id, revocation).await?;
         }
         change.commit().await?;
         Ok(revoked)

@@ -90,7 +90,10 @@ impl FromRow<'_, SqliteRow> for Login {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{open::tests::store, users::User};
+    use crate::store::{
+        open::tests::store,
+        users::{Changed, User},
+    };
 
     #[tokio::test]
     async fn logins_end_by_time_password_removal_and_logout() {
@@ -129,8 +132,9 @@ mod tests {
         );
 
         assert!(add([5; 32], "h2").await);
-        assert!(store.remove_user(&user.name).await.unwrap());
+        assert_eq!(store.remove_user(&user.name).await.unwrap(), Changed::Done);
         assert!(!known([5; 32], now).await, "removed");
-        assert!(!store.remove_user(&user.name).await.unwrap());
+        let again = store.remove_user(&user.name).await.unwrap();
+        assert_eq!(again, Changed::Unknown);
     }
 }

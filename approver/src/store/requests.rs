@@ -1,6 +1,7 @@
 //! Requests: what people are asked, where each stands and what became of it.
 
 mod query;
+mod search;
 
 use holdpoint_proto::v1::RequestContext;
 use prost::Message as _;
@@ -10,14 +11,14 @@ use uuid::Uuid;
 use super::{
     Store, StoreError,
     decisions::{self, Decision},
-    decode, parse,
+    decode, flags, parse,
 };
 use crate::domain::{
     request::{Event, Outcome, State},
     time::Millis,
 };
 
-pub(crate) use query::Page;
+pub(crate) use query::{Earlier, Filter, Page};
 
 /// A request as it is stored.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct Request {
     pub(crate) host_id: Uuid,
     pub(crate) hostname: String,
     pub(crate) digest: Vec<u8>,
+    /// Empty if the context names no operation.
+    pub(crate) operation_digest: Vec<u8>,
     pub(crate) context: RequestContext,
     pub(crate) owner: String,
     pub(crate) created_at: Millis,
@@ -44,6 +47,7 @@ pub(crate) struct NewRequest<'a> {
     pub(crate) id: &'a str,
     pub(crate) host_id: Uuid,
     pub(crate) digest: &'a [u8],
+    pub(crate) operation_digest: [u8; 32],
     pub(crate) context: &'a RequestContext,
     pub(crate) kind: &'static str,
     pub(crate) held_at: Option<Millis>,
@@ -52,10 +56,13 @@ pub(crate) struct NewRequest<'a> {
 }
 
 /// What became of an attempt to open a request.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Opened {
     /// It is stored.
     New,
+    /// It is stored as flagged: its operation carries a flag, of which this is
+    /// said.
+    Flagged(String),
     /// There is one with this id.
     Exists,
     /// Its host has as many pending requests as it may.
@@ -78,8 +85,6 @@ impl Store {
         request: &NewRequest<'_>,
         limit: u32,
     ) -> Result<Opened, StoreError> {
-        let session = request.context.session.clone().unwrap_or_default();
-        let rule = request.context.rule.clone().unwrap_or_default();
         let mut change = self.begin().await?;
         let exists: Option<i64> = sqlx::query_scalar("SELECT 1 FROM requests WHERE id = ?")
             .bind(request.id)
@@ -88,38 +93,14 @@ impl Store {
         if exists.is_some() {
             return Ok(Opened::Exists);
         }
-        let pending: i64 = sqlx::query_scalar(
-            "SELECT COUNT(*) FROM requests WHERE host_id = ? AND state = 'pending'",
-        )
-        .bind(request.host_id.to_string())
-        .fetch_one(&mut *change)
-        .await?;
-        if pending >= i64::from(limit) {
+        // Before the limit: it takes nobody's place in the queue.
+        let flag = flags::on(&mut change, &request.operation_digest).await?;
+        if flag.is_none() && is_full(&mut change, request.host_id, limit).await? {
             return Ok(Opened::LimitReached);
         }
-        sqlx::query(
-            "INSERT INTO requests
-                 (revision, id, host_id, digest, context, kind, session_id, profile, owner, rule,
-                  held_at, created_at, deadline, state)
-             VALUES ((SELECT COALESCE(MAX(revision), 0) + 1 FROM requests),
-                     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
-        )
-        .bind(request.id)
-        .bind(request.host_id.to_string())
-        .bind(request.digest)
-        .bind(request.context.encode_to_vec())
-        .bind(request.kind)
-        .bind(session.id)
-        .bind(session.profile)
-        .bind(session.owner)
-        .bind(rule.name)
-        .bind(request.held_at.map(Millis::get))
-        .bind(request.created_at.get())
-        .bind(request.deadline.get())
-        .execute(&mut *change)
-        .await?;
+        insert(&mut change, request, flag.as_deref()).await?;
         change.commit().await?;
-        Ok(Opened::New)
+        Ok(flag.map_or(Opened::New, Opened::Flagged))
     }
 
     /// Withdraws a request of `host`. One that is decided already keeps its
@@ -140,7 +121,7 @@ impl Store {
             }
             // Said before.
             Some(State::Withdrawn) => return Ok(true),
-            Some(State::Approved | State::Denied | State::Expired) => {
+            Some(State::Approved | State::Denied | State::Flagged | State::Expired) => {
                 set_outcome(&mut change, id, Outcome::Gone, reason, now).await?;
             }
         }
@@ -198,6 +179,63 @@ impl Store {
         change.commit().await?;
         Ok(expired)
     }
+}
+
+/// Whether `host` has `limit` pending requests.
+async fn is_full(
+    change: &mut Transaction<'_, Sqlite>,
+    host: Uuid,
+    limit: u32,
+) -> Result<bool, sqlx::Error> {
+    let pending: i64 =
+        sqlx::query_scalar("SELECT COUNT(*) FROM requests WHERE host_id = ? AND state = 'pending'")
+            .bind(host.to_string())
+            .fetch_one(&mut **change)
+            .await?;
+    Ok(pending >= i64::from(limit))
+}
+
+/// Adds `request` as part of `change`: pending, or flagged if there is a flag on
+/// its operation.
+async fn insert(
+    change: &mut Transaction<'_, Sqlite>,
+    request: &NewRequest<'_>,
+    flag: Option<&str>,
+) -> Result<(), sqlx::Error> {
+    let session = request.context.session.clone().unwrap_or_default();
+    let rule = request.context.rule.clone().unwrap_or_default();
+    let state = match flag {
+        None => State::Pending,
+        Some(_) => State::Flagged,
+    };
+    sqlx::query(
+        "INSERT INTO requests
+             (revision, id, host_id, digest, operation_digest, context, kind, session_id, profile,
+              owner, rule, search, held_at, created_at, deadline, state, closed_at,
+              outcome_detail)
+         VALUES ((SELECT COALESCE(MAX(revision), 0) + 1 FROM requests),
+                 ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(request.id)
+    .bind(request.host_id.to_string())
+    .bind(request.digest)
+    .bind(request.operation_digest.as_slice())
+    .bind(request.context.encode_to_vec())
+    .bind(request.kind)
+    .bind(session.id)
+    .bind(session.profile)
+    .bind(session.owner)
+    .bind(rule.name)
+    .bind(search::text(request.context))
+    .bind(request.held_at.map(Millis::get))
+    .bind(request.created_at.get())
+    .bind(request.deadline.get())
+    .bind(state.as_str())
+    .bind(flag.map(|_| request.created_at.get()))
+    .bind(flag.unwrap_or_default())
+    .execute(&mut **change)
+    .await?;
+    Ok(())
 }
 
 /// Closes a request by `event` as part of `change`. False if it is not pending:
@@ -275,6 +313,7 @@ impl FromRow<'_, SqliteRow> for Request {
             host_id: parse("host_id", row.try_get("host_id")?)?,
             hostname: row.try_get("hostname")?,
             digest: row.try_get("digest")?,
+            operation_digest: row.try_get("operation_digest")?,
             context: RequestContext::decode(context).map_err(|e| decode("context", e))?,
             owner: row.try_get("owner")?,
             created_at: Millis::new(row.try_get("created_at")?),
@@ -289,4 +328,4 @@ impl FromRow<'_, SqliteRow> for Request {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::store) mod tests;

@@ -1,6 +1,6 @@
 //! Users: people's accounts.
 
-use sqlx::{FromRow, Row as _, sqlite::SqliteRow};
+use sqlx::{FromRow, Row as _, Sqlite, Transaction, sqlite::SqliteRow};
 
 use super::{Store, StoreError, parse};
 use crate::domain::{
@@ -16,6 +16,17 @@ pub(crate) struct User {
     /// PHC string.
     pub(crate) password_hash: String,
     pub(crate) created_at: Millis,
+}
+
+/// What became of a change that could take away an administrator.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Changed {
+    /// It is done.
+    Done,
+    /// There is no such account.
+    Unknown,
+    /// Nobody would be left to administer: nothing was changed.
+    LastAdministrator,
 }
 
 impl Store {
@@ -73,15 +84,59 @@ impl Store {
         Ok(set == 1)
     }
 
-    /// Removes an account and its logins; its decisions stay. False if there is
-    /// no such account.
-    pub(crate) async fn remove_user(&self, name: &AccountName) -> Result<bool, StoreError> {
+    /// Gives an account another role.
+    pub(crate) async fn set_role(
+        &self,
+        name: &AccountName,
+        role: Role,
+    ) -> Result<Changed, StoreError> {
+        let mut change = self.begin().await?;
+        if role != Role::Administrator && is_last_administrator(&mut change, name).await? {
+            return Ok(Changed::LastAdministrator);
+        }
+        let set = sqlx::query("UPDATE users SET role = ? WHERE name = ?")
+            .bind(role.as_str())
+            .bind(name.as_str())
+            .execute(&mut *change)
+            .await?;
+        change.commit().await?;
+        Ok(done(set.rows_affected()))
+    }
+
+    /// Removes an account and its logins; its decisions stay.
+    pub(crate) async fn remove_user(&self, name: &AccountName) -> Result<Changed, StoreError> {
+        let mut change = self.begin().await?;
+        if is_last_administrator(&mut change, name).await? {
+            return Ok(Changed::LastAdministrator);
+        }
         let removed = sqlx::query("DELETE FROM users WHERE name = ?")
             .bind(name.as_str())
-            .execute(&self.write)
+            .execute(&mut *change)
             .await?;
-        Ok(removed.rows_affected() == 1)
+        change.commit().await?;
+        Ok(done(removed.rows_affected()))
     }
+}
+
+fn done(rows: u64) -> Changed {
+    if rows == 1 {
+        Changed::Done
+    } else {
+        Changed::Unknown
+    }
+}
+
+async fn is_last_administrator(
+    change: &mut Transaction<'_, Sqlite>,
+    name: &AccountName,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT COUNT(*) = 1 AND MAX(name) = ? FROM users WHERE role = 'administrator'",
+    )
+    .bind(name.as_str())
+    .fetch_one(&mut **change)
+    .await
+    .map(|last: Option<bool>| last.unwrap_or(false))
 }
 
 impl FromRow<'_, SqliteRow> for User {
@@ -92,5 +147,42 @@ impl FromRow<'_, SqliteRow> for User {
             password_hash: row.try_get("password_hash")?,
             created_at: Millis::new(row.try_get("created_at")?),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::open::tests::store;
+
+    #[tokio::test]
+    async fn the_last_administrator_stays() {
+        let (store, _directory) = store().await;
+        let name = |name: &str| name.parse::<AccountName>().unwrap();
+        let add = async |text: &str, role| {
+            let user = User {
+                name: name(text),
+                role,
+                password_hash: "h".into(),
+                created_at: Millis::new(0),
+            };
+            assert!(store.add_user(&user).await.unwrap());
+        };
+        add("ada", Role::Administrator).await;
+        add("bob", Role::Reviewer).await;
+        let set = async |who: &str, role| store.set_role(&name(who), role).await.unwrap();
+        let remove = async |who: &str| store.remove_user(&name(who)).await.unwrap();
+        assert_eq!(set("ada", Role::Reviewer).await, Changed::LastAdministrator);
+        assert_eq!(remove("ada").await, Changed::LastAdministrator);
+        assert_eq!(set("ada", Role::Administrator).await, Changed::Done);
+        assert_eq!(set("eve", Role::Administrator).await, Changed::Unknown);
+        assert_eq!(set("bob", Role::Administrator).await, Changed::Done);
+        let role = store.user("bob").await.unwrap().unwrap().role;
+        assert_eq!(role, Role::Administrator);
+
+        // Both go at once: one stays.
+        let (one, other) = tokio::join!(remove("ada"), remove("bob"));
+        assert_ne!(one, other);
+        assert_eq!(store.users().await.unwrap().len(), 1);
     }
 }

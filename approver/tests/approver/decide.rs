@@ -134,7 +134,7 @@ async fn a_decision_needs_a_verdict_a_reason_and_the_digest_shown() {
                 ..good.clone()
             },
             Code::InvalidArgument,
-            "approve or deny",
+            "approve, deny or flag",
         ),
         (
             DecideRequest {

@@ -1,0 +1,177 @@
+//! People's accounts, managed by administrators; and one's own password.
+//!
+//! There is always an administrator, once there was one: nobody takes away their
+//! own role, and the store refuses to lose the last.
+
+use std::time::Instant;
+
+use super::{Approver, now};
+use crate::{
+    domain::{
+        account::{AccountName, NameError, PasswordError, Role, check_password},
+        capability::{Capability, Lacking},
+        throttle::Throttled,
+    },
+    passwords::HashError,
+    random::{self, RandomError},
+    store::{
+        StoreError,
+        logins::Login,
+        users::{Changed, User},
+    },
+};
+
+/// Why an account is not made or changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UserError {
+    #[error(transparent)]
+    Lacking(#[from] Lacking),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    #[error("there is an account {0} already")]
+    Exists(AccountName),
+    #[error("there is no account {0}")]
+    Unknown(AccountName),
+    #[error("you can't do this to your own account; ask another administrator")]
+    Oneself,
+    #[error("{0} is the only administrator; make somebody else one first")]
+    LastAdministrator(AccountName),
+    #[error("the current password is wrong")]
+    WrongPassword,
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Approver {
+    /// Every account, by name.
+    pub(crate) async fn users(&self, caller: &Login) -> Result<Vec<User>, UserError> {
+        caller.role.check(Capability::Administer)?;
+        Ok(self.store.users().await?)
+    }
+
+    /// Adds an account. Without a password one is made up, and answered once.
+    pub(crate) async fn add_user(
+        &self,
+        caller: &Login,
+        name: &str,
+        role: Role,
+        password: Option<String>,
+    ) -> Result<(User, Option<String>), UserError> {
+        caller.role.check(Capability::Administer)?;
+        let name: AccountName = name.parse()?;
+        let (password, made_up) = given_or_made_up(password)?;
+        let user = User {
+            name,
+            role,
+            password_hash: self.passwords.hash(password).await?,
+            created_at: now(),
+        };
+        if !self.store.add_user(&user).await? {
+            return Err(UserError::Exists(user.name));
+        }
+        tracing::info!(user.name = %user.name, %role, by = %caller.username, "user added");
+        Ok((user, made_up))
+    }
+
+    /// Gives an account another role.
+    pub(crate) async fn change_role(
+        &self,
+        caller: &Login,
+        name: &str,
+        role: Role,
+    ) -> Result<User, UserError> {
+        let name = of_another(caller, name)?;
+        changed(self.store.set_role(&name, role).await?, &name)?;
+        tracing::info!(user.name = %name, %role, by = %caller.username, "role changed");
+        let user = self.store.user(name.as_str()).await?;
+        user.ok_or(UserError::Unknown(name))
+    }
+
+    /// Gives an account another password and ends its logins. Without a password
+    /// one is made up, and answered once.
+    pub(crate) async fn reset_password(
+        &self,
+        caller: &Login,
+        name: &str,
+        password: Option<String>,
+    ) -> Result<Option<String>, UserError> {
+        caller.role.check(Capability::Administer)?;
+        let name: AccountName = name.parse()?;
+        let (password, made_up) = given_or_made_up(password)?;
+        let hash = self.passwords.hash(password).await?;
+        if !self.store.set_password(&name, &hash).await? {
+            return Err(UserError::Unknown(name));
+        }
+        tracing::info!(user.name = %name, by = %caller.username, "password reset");
+        Ok(made_up)
+    }
+
+    /// Changes the caller's own password and ends all their logins.
+    pub(crate) async fn change_password(
+        &self,
+        caller: &Login,
+        current: String,
+        new: String,
+    ) -> Result<(), UserError> {
+        let name = &caller.username;
+        check_password(&new)?;
+        // Whoever sits down at somebody's open browser may not guess either.
+        let attempt = self.throttle().admit(name.as_str(), Instant::now())?;
+        let user = self.store.user(name.as_str()).await?;
+        let hash = user.map(|user| user.password_hash);
+        if !self.passwords.verify(current, hash).await? {
+            return Err(UserError::WrongPassword);
+        }
+        self.throttle().forgive(&attempt);
+        let hash = self.passwords.hash(new).await?;
+        if !self.store.set_password(name, &hash).await? {
+            return Err(UserError::Unknown(name.clone()));
+        }
+        tracing::info!(user.name = %name, "password changed");
+        Ok(())
+    }
+
+    /// Removes an account and its logins; its decisions stay.
+    pub(crate) async fn remove_user(&self, caller: &Login, name: &str) -> Result<(), UserError> {
+        let name = of_another(caller, name)?;
+        changed(self.store.remove_user(&name).await?, &name)?;
+        tracing::info!(user.name = %name, by = %caller.username, "user removed");
+        Ok(())
+    }
+}
+
+/// The name of an account that `caller` may take something away from.
+fn of_another(caller: &Login, name: &str) -> Result<AccountName, UserError> {
+    caller.role.check(Capability::Administer)?;
+    let name: AccountName = name.parse()?;
+    if name == caller.username {
+        return Err(UserError::Oneself);
+    }
+    Ok(name)
+}
+
+fn changed(changed: Changed, name: &AccountName) -> Result<(), UserError> {
+    match changed {
+        Changed::Done => Ok(()),
+        Changed::Unknown => Err(UserError::Unknown(name.clone())),
+        Changed::LastAdministrator => Err(UserError::LastAdministrator(name.clone())),
+    }
+}
+
+/// The password to set, and the one to tell if it was made up.
+fn given_or_made_up(password: Option<String>) -> Result<(String, Option<String>), UserError> {
+    if let Some(password) = password {
+        check_password(&password)?;
+        return Ok((password, None));
+    }
+    let made_up = random::secret()?.reveal().to_owned();
+    Ok((made_up.clone(), Some(made_up)))
+}
