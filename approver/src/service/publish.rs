@@ -5,13 +5,14 @@
 //! missing, or refused with the reason.
 
 use holdpoint_history::audit::HostRef;
-use holdpoint_proto::v1::{Event, EventBatch, OpenSpool};
+use holdpoint_proto::v1::{Event, EventBatch, OpenSpool, event::Body};
 use prost::Message as _;
 use uuid::Uuid;
 
 use super::{Approver, hosts::AdmitError, now};
 use crate::{
     domain::spool::WrongNumbers,
+    live::Reload,
     store::{StoreError, spools::SpoolId},
 };
 
@@ -92,6 +93,7 @@ impl Approver {
                 .store_events(&spool.host, &spool.id, some, now())
                 .await??;
             last = stored.last_sequence;
+            self.announce(spool, some);
             tracing::debug!(
                 host.id = spool.host.id,
                 last,
@@ -100,5 +102,25 @@ impl Approver {
             );
         }
         Ok(last)
+    }
+
+    /// Tells those who show sessions and grants that these have changed.
+    fn announce(&self, spool: &Spool, events: &[Event]) {
+        let Ok(host) = spool.host.id.parse() else {
+            return;
+        };
+        for event in events {
+            match &event.body {
+                Some(Body::Grant(grant)) => {
+                    self.live.reload(Reload::Grant(grant.grant_id.clone()));
+                }
+                Some(Body::Session(told)) => {
+                    let id = told.session.as_ref().map(|session| session.id.clone());
+                    let id = id.unwrap_or_default();
+                    self.live.reload(Reload::Session { host, id });
+                }
+                _ => {}
+            }
+        }
     }
 }

@@ -124,12 +124,11 @@ impl Store {
     }
 }
 
-#[allow(dead_code, reason = "for the intake of hosts' events")]
-/// Notes what `host` tells of one of its grants, as part of the change that
+/// Notes what the host `host_id` tells of one of its grants, as part of the change that
 /// `conn` is in. What it tells of others means nothing.
 pub(crate) async fn told(
     conn: &mut SqliteConnection,
-    host: Uuid,
+    host_id: &str,
     event: &GrantEvent,
     now: Millis,
 ) -> Result<(), StoreError> {
@@ -138,11 +137,11 @@ pub(crate) async fn told(
          WHERE grants.id = ? AND requests.host_id = ?",
     )
     .bind(&event.grant_id)
-    .bind(host.to_string())
+    .bind(host_id)
     .fetch_optional(&mut *conn)
     .await?;
     if known.is_none() {
-        tracing::warn!(grant.id = ?event.grant_id, host.id = %host, "news of an unknown grant");
+        tracing::warn!(grant.id = ?event.grant_id, host.id = host_id, "news of an unknown grant");
         return Ok(());
     }
     sqlx::query("UPDATE grants SET uses = MAX(uses, ?) WHERE id = ?")

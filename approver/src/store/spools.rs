@@ -11,7 +11,7 @@ use sqlx::SqliteConnection;
 use super::{
     Store, StoreError,
     events::{append_host_event, read, stored},
-    sessions,
+    grants, sessions,
 };
 use crate::domain::{
     spool::{Opening, Overlap, WrongNumbers, opening, overlap},
@@ -144,7 +144,8 @@ async fn project(
         }
         Some(Body::Session(session)) => sessions::told(conn, &host.id, session, at).await?,
         Some(Body::Gap(_)) => return Ok(true),
-        Some(Body::Grant(_) | Body::Enforcement(_) | Body::Policy(_)) | None => {}
+        Some(Body::Grant(grant)) => grants::told(conn, &host.id, grant, now).await?,
+        Some(Body::Enforcement(_) | Body::Policy(_)) | None => {}
     }
     Ok(false)
 }

@@ -49,7 +49,7 @@ async fn tell(store: &Store, host: Uuid, grant: &str, change: GrantChange, uses:
         ..GrantEvent::default()
     };
     let mut transaction = store.begin().await.unwrap();
-    told(&mut transaction, host, &event, Millis::new(9))
+    told(&mut transaction, &host.to_string(), &event, Millis::new(9))
         .await
         .unwrap();
     transaction.commit().await.unwrap();
