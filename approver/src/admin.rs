@@ -9,7 +9,6 @@ mod view;
 
 use std::time::Duration;
 
-use data_encoding::HEXLOWER;
 use holdpoint_proto::token::EnrolmentToken;
 use uuid::Uuid;
 
@@ -18,23 +17,16 @@ use crate::{
     config::{Address, Config},
     domain::account::{AccountName, Role, check_password},
     passwords::Passwords,
-    random,
-    service::now,
+    service::{enrolment::mint, now},
     state_dir::StateDir,
     store::{
         Store,
-        enrolment_tokens::NewToken,
         users::{Changed, User},
     },
 };
 
 pub use error::AdminError;
 pub use view::{HostView, TokenView, UserView};
-
-/// Longest life of an enrolment token.
-pub const TTL_MAX: Duration = Duration::from_hours(30 * 24);
-/// Longest label of an enrolment token, in characters.
-pub const LABEL_MAX: usize = 128;
 
 /// Who revokes grants from the command line. No account can have this name.
 const LOCAL: &str = "(operator)";
@@ -67,21 +59,8 @@ impl Admin {
         ttl: Duration,
         label: &str,
     ) -> Result<EnrolmentToken, AdminError> {
-        if ttl.is_zero() || ttl > TTL_MAX {
-            return Err(AdminError::Ttl);
-        }
-        if label.chars().count() > LABEL_MAX || label.chars().any(char::is_control) {
-            return Err(AdminError::Label);
-        }
-        let (created_at, secret) = (now(), random::secret()?);
-        let authority = ca::load_or_create(&self.directory, created_at)?;
-        let token = NewToken {
-            id: HEXLOWER.encode(&random::bytes::<4>()?),
-            secret_hash: secret.hash(),
-            label: label.to_owned(),
-            created_at,
-            expires_at: created_at.plus(ttl),
-        };
+        let (token, secret) = mint(ttl, label)?;
+        let authority = ca::load_or_create(&self.directory, token.created_at)?;
         self.store.add_token(&token).await?;
         Ok(EnrolmentToken {
             approver: self.address.to_string(),

@@ -4,6 +4,7 @@
 //! Reads arguments, asks for passwords, prints; what is done is [`Admin`]'s and
 //! [`Server`](crate::Server)'s.
 
+mod config;
 mod host;
 mod password;
 mod serve;
@@ -16,7 +17,10 @@ use std::{io::Write, path::PathBuf};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::{Admin, Config, config};
+use crate::{
+    Admin, Config,
+    config::{DEFAULT_PATH, LogFormat},
+};
 
 /// The approver of Holdpoint: asks people about operations that hosts hold, and
 /// keeps what they decided.
@@ -24,7 +28,7 @@ use crate::{Admin, Config, config};
 #[command(name = "holdpoint-approver", version)]
 pub struct Cli {
     #[arg(long, value_name = "FILE", global = true, help = format!(
-        "Configuration file [default: {}, if it exists]", config::DEFAULT_PATH
+        "Configuration file [default: {}, if it exists]", DEFAULT_PATH
     ))]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -50,6 +54,9 @@ enum Command {
     /// Enrolled hosts
     #[command(subcommand)]
     Host(host::Command),
+    /// The configuration file
+    #[command(subcommand)]
+    Config(config::Command),
     /// Write man pages and shell completions to a folder
     #[command(hide = true)]
     Manual {
@@ -59,6 +66,18 @@ enum Command {
 }
 
 impl Cli {
+    /// What the log is to look like. A configuration that can't be read is
+    /// reported when it is needed.
+    pub fn log_format(&self) -> LogFormat {
+        match self.command {
+            Command::Serve => Config::load(self.config.as_deref())
+                .map(|config| config.log.format)
+                .unwrap_or_default(),
+            // For the person who typed the command.
+            _ => LogFormat::Text,
+        }
+    }
+
     /// Does what the command line says.
     pub async fn run(self, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
         let path = self.config.as_deref();
@@ -66,6 +85,7 @@ impl Cli {
             Command::Manual { folder } => {
                 return Ok(holdpoint_manual::write(&Self::command(), "8", &folder)?);
             }
+            Command::Config(command) => return command.run(path, out),
             Command::Setup(args) => return args.run(path, out).await,
             Command::Prepare(args) => return args.run(&Config::load(path)?, out).await,
             Command::Serve => return serve::run(Config::load(path)?).await,
@@ -74,7 +94,11 @@ impl Cli {
         let config = Config::load(path)?;
         let admin = Admin::open(&config).await?;
         match command {
-            Command::Manual { .. } | Command::Prepare(_) | Command::Serve | Command::Setup(_) => {}
+            Command::Config(_)
+            | Command::Manual { .. }
+            | Command::Prepare(_)
+            | Command::Serve
+            | Command::Setup(_) => {}
             Command::Token(command) => command.run(&admin, out).await?,
             Command::User(command) => command.run(&admin, out).await?,
             Command::Host(command) => command.run(&admin, out).await?,

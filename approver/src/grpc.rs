@@ -10,10 +10,13 @@ mod convert;
 mod enrolment;
 mod host_events;
 mod host_session;
+mod observe;
 mod reviews;
 mod status;
 
 use std::sync::Arc;
+
+use axum::middleware;
 
 use holdpoint_proto::v1::{
     audit_server::AuditServer, enrolment_server::EnrolmentServer,
@@ -45,25 +48,28 @@ pub(crate) fn routes(approver: &Arc<Approver>) -> Routes {
     let host_events = host_events::Service::new(Arc::clone(approver));
     let audit = audit::Service::new(Arc::clone(approver));
     let reviews = reviews::Service::new(Arc::clone(approver));
-    Routes::new(EnrolmentServer::new(enrolment).max_decoding_message_size(SMALL_MESSAGE_MAX))
-        .add_service(
-            HostSessionServer::new(host_session)
-                .max_decoding_message_size(MESSAGE_MAX)
-                .max_encoding_message_size(MESSAGE_MAX),
-        )
-        .add_service(
-            HostEventsServer::new(host_events)
-                .max_decoding_message_size(BATCH_MESSAGE_MAX)
-                .max_encoding_message_size(SMALL_MESSAGE_MAX),
-        )
-        .add_service(
-            AuditServer::new(audit)
-                .max_decoding_message_size(2 * SMALL_MESSAGE_MAX)
-                .max_encoding_message_size(LOG_MESSAGE_MAX),
-        )
-        .add_service(
-            ReviewsServer::new(reviews)
-                .max_decoding_message_size(SMALL_MESSAGE_MAX)
-                .max_encoding_message_size(MESSAGE_MAX),
-        )
+    let routes =
+        Routes::new(EnrolmentServer::new(enrolment).max_decoding_message_size(SMALL_MESSAGE_MAX))
+            .add_service(
+                HostSessionServer::new(host_session)
+                    .max_decoding_message_size(MESSAGE_MAX)
+                    .max_encoding_message_size(MESSAGE_MAX),
+            )
+            .add_service(
+                HostEventsServer::new(host_events)
+                    .max_decoding_message_size(BATCH_MESSAGE_MAX)
+                    .max_encoding_message_size(SMALL_MESSAGE_MAX),
+            )
+            .add_service(
+                AuditServer::new(audit)
+                    .max_decoding_message_size(2 * SMALL_MESSAGE_MAX)
+                    .max_encoding_message_size(LOG_MESSAGE_MAX),
+            )
+            .add_service(
+                ReviewsServer::new(reviews)
+                    .max_decoding_message_size(SMALL_MESSAGE_MAX)
+                    .max_encoding_message_size(MESSAGE_MAX),
+            );
+    let note = middleware::from_fn_with_state(Arc::clone(approver), observe::note);
+    routes.into_axum_router().layer(note).into()
 }

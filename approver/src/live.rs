@@ -104,7 +104,6 @@ impl Live {
 
     /// Hears of everything but requests from now on. Whoever hears too slowly is
     /// told that they missed some, and loads all anew.
-    #[allow(dead_code, reason = "heard by the stream for browsers")]
     pub(crate) fn reloads(&self) -> broadcast::Receiver<Reload> {
         self.reloads.subscribe()
     }
@@ -157,6 +156,11 @@ impl Live {
     /// Makes a new stream the one that tells the events of `host`.
     pub(crate) fn tells_events(&self, host: Uuid) -> Turn {
         self.events.take(host)
+    }
+
+    /// The hosts whose streams are open.
+    pub(crate) fn connected(&self) -> Vec<Uuid> {
+        self.hosts().streams.keys().copied().collect()
     }
 
     fn hosts(&self) -> std::sync::MutexGuard<'_, Hosts> {

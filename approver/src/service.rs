@@ -4,6 +4,7 @@
 //! or a person can want; edges only translate. Errors carry the text for the
 //! caller; what only the operator may see is a [`StoreError`] inside.
 
+pub(crate) mod api_tokens;
 pub(crate) mod decide;
 pub(crate) mod enrolment;
 pub(crate) mod events;
@@ -14,6 +15,7 @@ pub(crate) mod grants;
 pub(crate) mod hosts;
 pub(crate) mod intake;
 pub(crate) mod login;
+pub(crate) mod numbers;
 pub(crate) mod publish;
 pub(crate) mod review;
 pub(crate) mod sessions;
@@ -30,10 +32,11 @@ use holdpoint_history::History;
 
 use crate::{
     ca::Authority,
-    config::Limits,
+    config::{Address, Config, Limits},
     domain::{throttle::Throttle, time::Millis},
     live::Live,
     log::Log,
+    metrics::Metrics,
     passwords::Passwords,
     signer::Signer,
     store::{Store, StoreError},
@@ -43,6 +46,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Approver {
     pub(crate) live: Arc<Live>,
+    pub(crate) metrics: Metrics,
     store: Store,
     authority: Authority,
     signer: Signer,
@@ -51,6 +55,8 @@ pub(crate) struct Approver {
     limits: Limits,
     events: events::Events,
     log: Arc<Log>,
+    /// How hosts reach us.
+    address: Address,
 }
 
 impl Approver {
@@ -58,18 +64,21 @@ impl Approver {
         store: Store,
         authority: Authority,
         signer: Signer,
-        limits: Limits,
+        config: &Config,
+        metrics: Metrics,
         history: History,
         log: Arc<Log>,
     ) -> Self {
         Self {
             live: Arc::new(Live::new()),
+            metrics,
             store,
             authority,
             signer,
             passwords: Passwords::new(),
             throttle: Mutex::default(),
-            limits,
+            limits: config.limits,
+            address: config.address.clone(),
             events: events::Events::new(history),
             log,
         }

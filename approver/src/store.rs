@@ -4,6 +4,7 @@
 //! statement repeats a rule only where two callers could race, as a condition
 //! of its `UPDATE`. What a method has returned is on disk.
 
+pub(crate) mod api_tokens;
 pub(crate) mod decisions;
 pub(crate) mod enrolment_tokens;
 pub(crate) mod events;

@@ -24,3 +24,5 @@ mod login;
 mod requests;
 #[path = "approver/review.rs"]
 mod review;
+#[path = "approver/web.rs"]
+mod web;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use holdpoint_approver::{Admin, Config, Server, domain::account::Role};
+use holdpoint_approver::{Admin, Config, Server, config::Web, domain::account::Role};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -32,6 +32,10 @@ impl Approver {
         let directory = tempfile::tempdir().unwrap();
         let config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
+            web: Web {
+                listen: "127.0.0.1:0".parse().unwrap(),
+                ..Web::default()
+            },
             state_dir: directory.path().join("state"),
             ..Config::default()
         };
@@ -54,6 +58,7 @@ impl Approver {
     pub async fn start_again(&mut self) {
         let server = Server::bind(self.config.clone()).await.unwrap();
         self.config.listen = server.local_addr();
+        self.config.web.listen = server.web_addr();
         self.config.address = self.config.address.clone().with_port(self.port());
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(async move {

@@ -2,12 +2,12 @@
 
 use uuid::Uuid;
 
-use super::{LABEL_MAX, TTL_MAX};
 use crate::{
     ca::AuthorityFileError,
     domain::account::{AccountName, NameError, PasswordError},
     passwords::HashError,
     random::RandomError,
+    service::enrolment::TokenError,
     state_dir::StateDirError,
     store::StoreError,
 };
@@ -36,12 +36,9 @@ pub enum AdminError {
     /// The password is refused.
     #[error(transparent)]
     Password(#[from] PasswordError),
-    /// The token's life is too short or too long.
-    #[error("a token must live longer than nothing and at most {} h", TTL_MAX.as_secs() / 3600)]
-    Ttl,
-    /// The token's label is unfit to show.
-    #[error("a label has at most {LABEL_MAX} characters and no control characters")]
-    Label,
+    /// The token is not made.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The name is taken.
     #[error(
         "user {0} exists already; change its password with `holdpoint-approver user passwd {0}`"

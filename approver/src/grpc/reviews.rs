@@ -20,6 +20,7 @@ use tonic::{Request, Response, Status};
 
 use super::convert::{self, page_token_in, page_token_out, states_in, verdict_in, wish_in};
 use crate::{
+    domain::account::Via,
     service::{Approver, decide::Answer, watch::Watch},
     store::requests::Filter,
 };
@@ -47,7 +48,10 @@ impl Reviews for Service {
         request: Request<LoginRequest>,
     ) -> Result<Response<LoginResponse>, Status> {
         let LoginRequest { username, password } = request.into_inner();
-        let (token, expires_at) = self.approver.log_in(&username, password).await?;
+        let (token, expires_at) = self
+            .approver
+            .log_in(&username, password, Via::Token)
+            .await?;
         Ok(Response::new(LoginResponse {
             token: token.reveal().to_owned(),
             expires_at: Some(expires_at.into()),

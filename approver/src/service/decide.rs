@@ -137,6 +137,8 @@ impl Approver {
 
     /// Tells of a decision that is recorded.
     fn spread(&self, request: &Request, decision: &Decision, effects: Effects) {
+        let waited = decision.decided_at.since(request.created_at);
+        self.metrics.request_decided(decision.verdict, waited);
         self.live.changed();
         self.live
             .tell(request.host_id, News::Request(request.id.clone()));

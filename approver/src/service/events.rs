@@ -111,7 +111,6 @@ impl Approver {
         Ok(self.events.history.sql(sql, limit).await?)
     }
 
-    #[allow(dead_code, reason = "asked by the web side")]
     /// How many operations that match `query` were allowed, held, ... over time.
     pub(crate) async fn events_histogram(
         &self,

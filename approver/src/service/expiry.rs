@@ -27,6 +27,7 @@ impl Approver {
         if expired.is_empty() {
             return Ok(());
         }
+        self.metrics.requests_expired(expired.len());
         self.live.changed();
         for (host, id) in expired {
             tracing::info!(request.id = id, host.id = %host, "request expired");

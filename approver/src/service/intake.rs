@@ -118,6 +118,7 @@ impl Approver {
                     request.id = id, request.kind = examined.kind, session.owner = examined.owner,
                     host.id = %host, deadline = %request.deadline, "request opened"
                 );
+                self.metrics.request_opened(examined.kind);
                 self.live.changed();
                 self.live.deadline_added();
                 Ok(Opening::Accepted(None))

@@ -76,7 +76,6 @@ impl Approver {
         request.ok_or(ReviewError::NotFound(prefix))
     }
 
-    #[allow(dead_code, reason = "for the edge that browsers reach")]
     /// The newest decisions about the same operation in other requests.
     pub(crate) async fn earlier(&self, request: &Request) -> Result<Vec<Earlier>, StoreError> {
         self.store.earlier_decisions(request, EARLIER_MAX).await

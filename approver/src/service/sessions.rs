@@ -3,6 +3,7 @@
 use super::Approver;
 use crate::store::{
     StoreError,
+    requests::Request,
     sessions::{KnownProcess, Page, Session, Wanted},
 };
 
@@ -10,7 +11,6 @@ use crate::store::{
 const PAGE_MAX: u32 = 500;
 
 impl Approver {
-    #[allow(dead_code, reason = "asked by the web side")]
     /// Sessions, newest first. `wanted.limit` 0 means 50.
     pub(crate) async fn sessions(&self, wanted: &Wanted) -> Result<Page, StoreError> {
         let limit = match wanted.limit {
@@ -25,7 +25,6 @@ impl Approver {
             .await
     }
 
-    #[allow(dead_code, reason = "asked by the web side")]
     /// One session with the processes that are known of it.
     pub(crate) async fn session(
         &self,
@@ -35,7 +34,16 @@ impl Approver {
         self.store.session(host_id, id).await
     }
 
-    #[allow(dead_code, reason = "asked by the web side")]
+    /// The newest requests of a session, as many as fit a page.
+    pub(crate) async fn requests_of_session(
+        &self,
+        host_id: &str,
+        id: &str,
+        limit: usize,
+    ) -> Result<Vec<Request>, StoreError> {
+        self.store.requests_of_session(host_id, id, limit).await
+    }
+
     /// For the host's page: the last number that is stored of its newest spool,
     /// and how many gaps it has.
     pub(crate) async fn spool_state(&self, host_id: &str) -> Result<(u64, u64), StoreError> {

@@ -8,8 +8,9 @@ use std::time::Instant;
 use super::{Approver, now};
 use crate::{
     domain::{
-        account::{AccountName, NameError, PasswordError, Role, check_password},
+        account::{AccountName, NameError, PASSWORD_MAX, PasswordError, Role, Via, check_password},
         capability::{Capability, Lacking},
+        secret,
         throttle::Throttled,
     },
     passwords::HashError,
@@ -40,6 +41,8 @@ pub(crate) enum UserError {
     LastAdministrator(AccountName),
     #[error("the current password is wrong")]
     WrongPassword,
+    #[error("only a person who is logged in can change their password, a token can't")]
+    ByToken,
     #[error(transparent)]
     Throttled(#[from] Throttled),
     #[error(transparent)]
@@ -114,26 +117,34 @@ impl Approver {
         Ok(made_up)
     }
 
-    /// Changes the caller's own password and ends all their logins.
+    /// Changes the caller's own password and ends their other logins; this one,
+    /// whose secret is `secret`, goes on.
     pub(crate) async fn change_password(
         &self,
         caller: &Login,
+        secret: &str,
         current: String,
         new: String,
     ) -> Result<(), UserError> {
+        if caller.via == Via::ApiToken {
+            return Err(UserError::ByToken);
+        }
         let name = &caller.username;
         check_password(&new)?;
         // Whoever sits down at somebody's open browser may not guess either.
         let attempt = self.throttle().admit(name.as_str(), Instant::now())?;
         let user = self.store.user(name.as_str()).await?;
-        let hash = user.map(|user| user.password_hash);
-        if !self.passwords.verify(current, hash).await? {
+        let old = user.map(|user| user.password_hash).unwrap_or_default();
+        if current.len() > PASSWORD_MAX
+            || !self.passwords.verify(current, Some(old.clone())).await?
+        {
             return Err(UserError::WrongPassword);
         }
         self.throttle().forgive(&attempt);
-        let hash = self.passwords.hash(new).await?;
-        if !self.store.set_password(name, &hash).await? {
-            return Err(UserError::Unknown(name.clone()));
+        let new = self.passwords.hash(new).await?;
+        let keep = secret::hash(secret);
+        if !self.store.change_password(name, &old, &new, &keep).await? {
+            return Err(UserError::WrongPassword);
         }
         tracing::info!(user.name = %name, "password changed");
         Ok(())

@@ -47,6 +47,16 @@ impl Store {
         Ok(())
     }
 
+    /// Removes token `id`, unless it was used: then it says how a host came in.
+    /// False if there is none to remove.
+    pub(crate) async fn remove_token(&self, id: &str) -> Result<bool, StoreError> {
+        let removed = sqlx::query("DELETE FROM enrolment_tokens WHERE id = ? AND used_at IS NULL")
+            .bind(id)
+            .execute(&self.write)
+            .await?;
+        Ok(removed.rows_affected() == 1)
+    }
+
     /// The token with this secret.
     pub(crate) async fn token(&self, hash: &SecretHash) -> Result<Option<Token>, StoreError> {
         let token = sqlx::query_as("SELECT * FROM enrolment_tokens WHERE secret_sha256 = ?")

@@ -22,7 +22,17 @@ pub(crate) struct Host {
     pub(crate) last_seen_at: Option<Millis>,
     pub(crate) version: String,
     pub(crate) kernel_release: String,
+    pub(crate) boot_id: String,
     pub(crate) enforcing: bool,
+    pub(crate) not_enforcing_because: String,
+}
+
+/// The policy that a host decides by for one profile.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct HostPolicy {
+    pub(crate) profile: String,
+    pub(crate) owner: String,
+    pub(crate) policy_sha256: Vec<u8>,
 }
 
 /// A machine that enrols now.
@@ -42,6 +52,8 @@ pub(crate) struct Sighting {
     pub(crate) kernel_release: String,
     pub(crate) boot_id: String,
     pub(crate) enforcing: bool,
+    pub(crate) not_enforcing_because: String,
+    pub(crate) policies: Vec<HostPolicy>,
 }
 
 impl Store {
@@ -62,6 +74,33 @@ impl Store {
         Ok(hosts)
     }
 
+    /// The policies that host `id` decides by, by profile.
+    pub(crate) async fn host_policies(&self, id: Uuid) -> Result<Vec<HostPolicy>, StoreError> {
+        let policies: Vec<(String, String, Vec<u8>)> = sqlx::query_as(
+            "SELECT profile, owner, policy_sha256 FROM host_policies
+             WHERE host_id = ? ORDER BY profile",
+        )
+        .bind(id.to_string())
+        .fetch_all(&self.read)
+        .await?;
+        let policy = |(profile, owner, policy_sha256)| HostPolicy {
+            profile,
+            owner,
+            policy_sha256,
+        };
+        Ok(policies.into_iter().map(policy).collect())
+    }
+
+    /// How many of `hosts` enforce.
+    pub(crate) async fn enforcing(&self, hosts: &[Uuid]) -> Result<u64, StoreError> {
+        let enforcing: Vec<String> =
+            sqlx::query_scalar("SELECT id FROM hosts WHERE enforcing AND revoked_at IS NULL")
+                .fetch_all(&self.read)
+                .await?;
+        let known = |id: &&String| hosts.iter().any(|host| host.to_string() == **id);
+        Ok(enforcing.iter().filter(known).count() as u64)
+    }
+
     /// Notes what host `id` says about itself.
     pub(crate) async fn host_seen(
         &self,
@@ -69,9 +108,10 @@ impl Store {
         sighting: &Sighting,
         now: Millis,
     ) -> Result<(), StoreError> {
+        let mut change = self.begin().await?;
         sqlx::query(
             "UPDATE hosts SET hostname = ?, version = ?, kernel_release = ?, boot_id = ?,
-                 enforcing = ?, last_seen_at = ?
+                 enforcing = ?, not_enforcing_because = ?, last_seen_at = ?
              WHERE id = ?",
         )
         .bind(&sighting.hostname)
@@ -79,10 +119,28 @@ impl Store {
         .bind(&sighting.kernel_release)
         .bind(&sighting.boot_id)
         .bind(sighting.enforcing)
+        .bind(&sighting.not_enforcing_because)
         .bind(now.get())
         .bind(id.to_string())
-        .execute(&self.write)
+        .execute(&mut *change)
         .await?;
+        sqlx::query("DELETE FROM host_policies WHERE host_id = ?")
+            .bind(id.to_string())
+            .execute(&mut *change)
+            .await?;
+        for policy in &sighting.policies {
+            sqlx::query(
+                "INSERT INTO host_policies (host_id, profile, owner, policy_sha256)
+                 VALUES (?, ?, ?, ?) ON CONFLICT (host_id, profile) DO NOTHING",
+            )
+            .bind(id.to_string())
+            .bind(&policy.profile)
+            .bind(&policy.owner)
+            .bind(&policy.policy_sha256)
+            .execute(&mut *change)
+            .await?;
+        }
+        change.commit().await?;
         Ok(())
     }
 
@@ -162,7 +220,9 @@ impl FromRow<'_, SqliteRow> for Host {
                 .map(Millis::new),
             version: row.try_get("version")?,
             kernel_release: row.try_get("kernel_release")?,
+            boot_id: row.try_get("boot_id")?,
             enforcing: row.try_get("enforcing")?,
+            not_enforcing_because: row.try_get("not_enforcing_because")?,
         })
     }
 }

@@ -1,10 +1,10 @@
-//! Logins: bearer tokens of people, kept as hashes until they expire.
+//! Logins: bearer tokens and cookies of people, kept as hashes until they expire.
 
 use sqlx::{FromRow, Row as _, sqlite::SqliteRow};
 
 use super::{Store, StoreError, parse};
 use crate::domain::{
-    account::{AccountName, Role},
+    account::{AccountName, Role, Via},
     secret::SecretHash,
     time::Millis,
 };
@@ -15,6 +15,7 @@ pub(crate) struct Login {
     pub(crate) username: AccountName,
     pub(crate) role: Role,
     pub(crate) expires_at: Millis,
+    pub(crate) via: Via,
 }
 
 impl Store {
@@ -25,6 +26,7 @@ impl Store {
         hash: &SecretHash,
         username: &AccountName,
         password_hash: &str,
+        via: Via,
         now: Millis,
         expires_at: Millis,
     ) -> Result<bool, StoreError> {
@@ -34,10 +36,11 @@ impl Store {
             .execute(&mut *change)
             .await?;
         let added = sqlx::query(
-            "INSERT INTO logins (token_sha256, username, created_at, expires_at)
-             SELECT ?, name, ?, ? FROM users WHERE name = ? AND password_hash = ?",
+            "INSERT INTO logins (token_sha256, via, username, created_at, expires_at)
+             SELECT ?, ?, name, ?, ? FROM users WHERE name = ? AND password_hash = ?",
         )
         .bind(hash.as_slice())
+        .bind(via.as_str())
         .bind(now.get())
         .bind(expires_at.get())
         .bind(username.as_str())
@@ -56,7 +59,7 @@ impl Store {
         now: Millis,
     ) -> Result<Option<Login>, StoreError> {
         let login = sqlx::query_as(
-            "SELECT users.name, users.role, logins.expires_at
+            "SELECT users.name, users.role, logins.expires_at, logins.via
              FROM logins JOIN users ON users.name = logins.username
              WHERE logins.token_sha256 = ? AND logins.expires_at > ?",
         )
@@ -83,6 +86,7 @@ impl FromRow<'_, SqliteRow> for Login {
             username: parse("name", row.try_get("name")?)?,
             role: parse("role", row.try_get("role")?)?,
             expires_at: Millis::new(row.try_get("expires_at")?),
+            via: parse("via", row.try_get("via")?)?,
         })
     }
 }
@@ -109,7 +113,7 @@ mod tests {
         let (now, end) = (Millis::new(1), Millis::new(10));
         let add = async |hash: [u8; 32], password: &str| {
             store
-                .add_login(&hash, &user.name, password, now, end)
+                .add_login(&hash, &user.name, password, Via::Cookie, now, end)
                 .await
                 .unwrap()
         };

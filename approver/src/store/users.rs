@@ -5,6 +5,7 @@ use sqlx::{FromRow, Row as _, Sqlite, Transaction, sqlite::SqliteRow};
 use super::{Store, StoreError, parse};
 use crate::domain::{
     account::{AccountName, Role},
+    secret::SecretHash,
     time::Millis,
 };
 
@@ -62,8 +63,40 @@ impl Store {
         Ok(users)
     }
 
-    /// Sets a password and ends the account's logins: whoever knew the old one
-    /// is out. False if there is no such account.
+    /// Changes a password from the one with the hash `old`, and ends the
+    /// account's logins but the one with the hash `keep`. False if the account
+    /// has another password by now.
+    pub(crate) async fn change_password(
+        &self,
+        name: &AccountName,
+        old: &str,
+        new: &str,
+        keep: &SecretHash,
+    ) -> Result<bool, StoreError> {
+        let mut change = self.begin().await?;
+        let set =
+            sqlx::query("UPDATE users SET password_hash = ? WHERE name = ? AND password_hash = ?")
+                .bind(new)
+                .bind(name.as_str())
+                .bind(old)
+                .execute(&mut *change)
+                .await?
+                .rows_affected();
+        if set != 1 {
+            change.rollback().await?;
+            return Ok(false);
+        }
+        sqlx::query("DELETE FROM logins WHERE username = ? AND token_sha256 <> ?")
+            .bind(name.as_str())
+            .bind(keep.as_slice())
+            .execute(&mut *change)
+            .await?;
+        change.commit().await?;
+        Ok(true)
+    }
+
+    /// Sets a password and ends the account's logins and tokens: whoever knew the
+    /// old one is out. False if there is no such account.
     pub(crate) async fn set_password(
         &self,
         name: &AccountName,
@@ -76,10 +109,15 @@ impl Store {
             .execute(&mut *change)
             .await?
             .rows_affected();
-        sqlx::query("DELETE FROM logins WHERE username = ?")
-            .bind(name.as_str())
-            .execute(&mut *change)
-            .await?;
+        for sql in [
+            "DELETE FROM logins WHERE username = ?",
+            "DELETE FROM api_tokens WHERE username = ?",
+        ] {
+            sqlx::query(sql)
+                .bind(name.as_str())
+                .execute(&mut *change)
+                .await?;
+        }
         change.commit().await?;
         Ok(set == 1)
     }

@@ -182,6 +182,29 @@ impl Store {
         Ok(sqlx::query_scalar(sql).fetch_one(&self.read).await?)
     }
 
+    /// The newest requests of a session.
+    pub(crate) async fn requests_of_session(
+        &self,
+        host_id: &str,
+        session_id: &str,
+        limit: usize,
+    ) -> Result<Vec<Request>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new(select!("WHERE requests.host_id = "));
+        query.push_bind(host_id.to_owned());
+        query.push(" AND requests.session_id = ");
+        query.push_bind(session_id.to_owned());
+        query.push(" ORDER BY requests.seq DESC LIMIT ");
+        query.push_bind(limit_plus_one(limit));
+        Ok(self.page(query, limit).await?.requests)
+    }
+
+    /// How many requests are pending.
+    pub(crate) async fn pending(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT COUNT(*) FROM requests WHERE state = 'pending'";
+        let pending: i64 = sqlx::query_scalar(sql).fetch_one(&self.read).await?;
+        Ok(pending.unsigned_abs())
+    }
+
     /// When the next pending request expires.
     pub(crate) async fn next_deadline(&self) -> Result<Option<Millis>, StoreError> {
         let sql = "SELECT MIN(deadline) FROM requests WHERE state = 'pending'";
