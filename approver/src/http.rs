@@ -7,6 +7,7 @@
 
 mod access;
 mod api_tokens;
+mod audit;
 mod auth;
 mod body;
 mod dashboard;
@@ -94,6 +95,7 @@ fn routes(web: &Web) -> OpenApiRouter<Web> {
         .merge(guarded(web, viewer, routes!(events::search)))
         .merge(guarded(web, viewer, routes!(events::histogram)))
         .merge(guarded(web, reviewer, routes!(events::sql)))
+        .merge(guarded(web, viewer, routes!(audit::checkpoint)))
         .merge(guarded(web, viewer, routes!(hosts::list)))
         .merge(guarded(web, administrator, routes!(hosts::revoke)))
         .merge(guarded(web, administrator, routes!(enrolment_tokens::list)))

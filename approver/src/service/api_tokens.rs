@@ -104,7 +104,11 @@ impl Approver {
         id: &str,
     ) -> Result<(), ApiTokenError> {
         by_person(caller)?;
-        if !self.store.remove_api_token(&caller.username, id).await? {
+        if !self
+            .store
+            .remove_api_token(&caller.username, id, now())
+            .await?
+        {
             return Err(ApiTokenError::NotFound(id.chars().take(64).collect()));
         }
         tracing::info!(user.name = %caller.username, token.id = id, "token revoked");

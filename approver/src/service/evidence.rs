@@ -7,10 +7,6 @@ use crate::{domain::time::Millis, log::ServeResourceError};
 
 /// The newest checkpoint, and what it says.
 #[derive(Clone, Debug)]
-#[allow(
-    dead_code,
-    reason = "gRPC gives the note alone; an edge without a verifier shows what it says"
-)]
 pub(crate) struct CheckpointView {
     /// Signed note.
     pub(crate) checkpoint: String,

@@ -3,9 +3,10 @@
 
 use sqlx::{FromRow, Row as _, sqlite::SqliteRow};
 
-use super::{Store, StoreError, logins::Login, parse};
+use super::{Store, StoreError, events, logins::Login, parse};
 use crate::domain::{
     account::{AccountName, Role, Via},
+    audit::{Actor, AuditRecord},
     secret::SecretHash,
     time::Millis,
 };
@@ -53,6 +54,16 @@ impl Store {
         .execute(&mut *change)
         .await?
         .rows_affected();
+        if added == 1 {
+            let record = AuditRecord::ApiTokenMade {
+                id: token.id.clone(),
+                name: token.name.clone(),
+                username: token.username.to_string(),
+                role: token.role.to_string(),
+                expires_at: token.expires_at.get(),
+            };
+            events::append(&mut change, token.created_at, &record).await?;
+        }
         change.commit().await?;
         Ok(added == 1)
     }
@@ -102,18 +113,33 @@ impl Store {
         }))
     }
 
-    /// Ends the token `id` of `username`. False if there is none.
+    /// Ends the token `id` of `username`, by themselves. False if there is none.
     pub(crate) async fn remove_api_token(
         &self,
         username: &AccountName,
         id: &str,
+        now: Millis,
     ) -> Result<bool, StoreError> {
-        let removed = sqlx::query("DELETE FROM api_tokens WHERE id = ? AND username = ?")
-            .bind(id)
-            .bind(username.as_str())
-            .execute(&self.write)
-            .await?;
-        Ok(removed.rows_affected() == 1)
+        let mut change = self.begin().await?;
+        let name: Option<String> = sqlx::query_scalar(
+            "DELETE FROM api_tokens WHERE id = ? AND username = ? RETURNING name",
+        )
+        .bind(id)
+        .bind(username.as_str())
+        .fetch_optional(&mut *change)
+        .await?;
+        let Some(name) = name else {
+            return Ok(false);
+        };
+        let record = AuditRecord::ApiTokenRevoked {
+            id: id.to_owned(),
+            name,
+            username: username.to_string(),
+            by: Actor::Person(username.to_string()),
+        };
+        events::append(&mut change, now, &record).await?;
+        change.commit().await?;
+        Ok(true)
     }
 }
 
@@ -179,8 +205,11 @@ mod tests {
         assert_eq!(role([2; 32], 10).await, None, "expired");
 
         let eve: AccountName = "eve".parse().unwrap();
-        assert!(!store.remove_api_token(&eve, "a").await.unwrap());
-        assert!(store.remove_api_token(&name, "a").await.unwrap());
+        let now = Millis::new(2);
+        assert!(!store.remove_api_token(&eve, "a", now).await.unwrap());
+        assert!(store.remove_api_token(&name, "a", now).await.unwrap());
+        // Two were made, one was revoked.
+        assert_eq!(store.count().await.unwrap(), 3);
         assert_eq!(role([1; 32], 2).await, None, "revoked");
         let left = store.api_tokens(&name, Millis::new(2)).await.unwrap();
         assert_eq!(left.len(), 1);

@@ -201,6 +201,16 @@ async fn answers_are_what_the_document_says() {
     let wish = json!({ "name": "x", "role": "viewer", "expires_in_seconds": 60 });
     bob.post("/api-tokens", &wish).await.ok();
     check(&document, &bob, "/api-tokens", "/api-tokens").await;
+    for list in [
+        "/grants",
+        "/flags",
+        "/sessions",
+        "/events",
+        "/audit/checkpoint",
+    ] {
+        check(&document, &bob, list, list).await;
+    }
+    check(&document, &bob, "/events/histogram", "/events/histogram").await;
     let problem = bob.get("/requests/ffffffff").await.json();
     let schema = json!({ "$ref": "#/components/schemas/Problem" });
     conforms(&document, &schema, &problem, "problem");
