@@ -15,7 +15,10 @@ use uuid::Uuid;
 use crate::{
     ca,
     config::{Address, Config},
-    domain::account::{AccountName, Role, check_password},
+    domain::{
+        account::{AccountName, Role, check_password},
+        audit::Actor,
+    },
     passwords::Passwords,
     service::{enrolment::mint, now},
     state_dir::StateDir,
@@ -141,7 +144,7 @@ impl Admin {
     /// Shuts a host out for good and withdraws its pending requests. A running
     /// server ends its stream within seconds.
     pub async fn revoke_host(&self, id: Uuid) -> Result<(), AdminError> {
-        if self.store.revoke_host(id, LOCAL, now()).await? {
+        if self.store.revoke_host(id, &Actor::Local, now()).await? {
             return Ok(());
         }
         Err(match self.store.host(id).await? {

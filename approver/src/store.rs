@@ -14,6 +14,7 @@ pub(crate) mod hosts;
 pub(crate) mod log_state;
 pub(crate) mod logins;
 mod open;
+mod record;
 pub(crate) mod requests;
 pub(crate) mod sessions;
 pub(crate) mod spools;

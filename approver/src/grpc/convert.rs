@@ -8,19 +8,16 @@ use tonic::Status;
 use crate::{
     domain::{
         grant::{Scope, State as GrantState, Wish},
-        request::{Outcome, State, Verdict},
+        request::{State, Verdict},
     },
     store::{flags::Flag, grants::Issued, requests::Request},
 };
 
 /// A request as a reviewer sees it.
 pub(super) fn request(request: Request) -> v1::Request {
-    let outcome = match request.outcome {
-        None => v1::Outcome::Unspecified,
-        Some(Outcome::Released) => v1::Outcome::Released,
-        Some(Outcome::Refused) => v1::Outcome::Refused,
-        Some(Outcome::Gone) => v1::Outcome::Gone,
-    };
+    let outcome = request
+        .outcome
+        .map_or(v1::Outcome::Unspecified, v1::Outcome::from);
     v1::Request {
         operation_digest: request.operation_digest,
         id: request.id,

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     domain::{
+        audit::Actor,
         capability::{Capability, Lacking},
         decide::{self, Refusal},
         grant::State,
@@ -84,7 +85,7 @@ impl Approver {
         }
         let reason = decide::reason(reason)?;
         let revocation = Revocation {
-            by: caller.username.as_str(),
+            by: &Actor::Person(caller.username.to_string()),
             reason: &reason,
             at: now(),
         };

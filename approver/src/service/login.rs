@@ -69,6 +69,9 @@ impl Approver {
         let Some(user) = user.filter(|_| right) else {
             self.metrics.login_failed();
             tracing::warn!(user.name = ?username, "login failed");
+            // Bounded by the throttle, which lets few attempts come this far.
+            let why = "wrong user name or password";
+            self.store.login_refused(username, why, now()).await?;
             return Err(LoginError::Wrong);
         };
         let (token, now) = (random::secret()?, now());
@@ -94,7 +97,7 @@ impl Approver {
 
     /// Ends the login with this token.
     pub(crate) async fn log_out(&self, token: &str) -> Result<(), StoreError> {
-        self.store.remove_login(&secret::hash(token)).await
+        self.store.remove_login(&secret::hash(token), now()).await
     }
 
     /// Who calls with this bearer token: that of a login, or a tool's.

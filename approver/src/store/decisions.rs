@@ -5,8 +5,9 @@ use holdpoint_proto::v1;
 use sqlx::{Row as _, Sqlite, Transaction, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::{Store, StoreError, flags, grants, parse, requests};
+use super::{Store, StoreError, events, flags, grants, parse, record, requests};
 use crate::domain::{
+    audit::AuditRecord,
     grant::{Grant, Scope},
     request::{Event, Verdict},
     time::Millis,
@@ -89,8 +90,16 @@ impl Store {
             return Ok(Decided::TooLate);
         }
         insert(&mut change, decision, key).await?;
+        let decided = AuditRecord::Decided {
+            request: record::request(&mut change, id).await?,
+            verdict: decision.verdict.into(),
+            reviewer: decision.reviewer.clone(),
+            reason: decision.reason.clone(),
+            grant: decision.grant.clone().map(v1::Grant::from),
+        };
+        events::append(&mut change, at, &decided).await?;
         if let Some(grant) = &decision.grant {
-            grants::insert(&mut change, id, grant).await?;
+            grants::insert(&mut change, decision, grant).await?;
         }
         let effects = if decision.verdict == Verdict::Flag {
             flags::set(&mut change, decision).await?

@@ -3,10 +3,11 @@
 use sqlx::{FromRow, Row as _, sqlite::SqliteRow};
 
 use super::{
-    Store, StoreError,
+    Store, StoreError, events,
     hosts::{self, NewHost},
+    record,
 };
-use crate::domain::{secret::SecretHash, time::Millis};
+use crate::domain::{audit::AuditRecord, secret::SecretHash, time::Millis};
 
 /// An enrolment token, without its secret.
 #[derive(Clone, Debug)]
@@ -95,6 +96,16 @@ impl Store {
         .await?
         .rows_affected();
         if used == 1 {
+            let token_label =
+                sqlx::query_scalar("SELECT label FROM enrolment_tokens WHERE secret_sha256 = ?")
+                    .bind(hash.as_slice())
+                    .fetch_one(&mut *change)
+                    .await?;
+            let enrolled = AuditRecord::HostEnrolled {
+                host: record::host(&mut change, host.id).await?,
+                token_label,
+            };
+            events::append(&mut change, now, &enrolled).await?;
             change.commit().await?;
         } else {
             change.rollback().await?;

@@ -1,16 +1,22 @@
 //! Flags: operations that are refused everywhere until an administrator lifts
 //! the flag. Set by a decision only, as part of it.
 
-use holdpoint_proto::v1::{Operation, RequestContext};
+use holdpoint_proto::v1::{self, Operation, RequestContext};
 use prost::Message as _;
 use sqlx::{FromRow, Row as _, Sqlite, Transaction, sqlite::SqliteRow};
 
 use super::{
     Store, StoreError,
     decisions::{Decision, Effects},
-    decode, grants, parse, requests,
+    decode, events,
+    grants::{self, Revocation},
+    parse, record, requests,
 };
-use crate::domain::{request::Event, time::Millis};
+use crate::domain::{
+    audit::{Actor, AuditRecord},
+    request::Event,
+    time::Millis,
+};
 
 /// A flag in force.
 #[derive(Clone, Debug)]
@@ -22,6 +28,14 @@ pub(crate) struct Flag {
     pub(crate) reviewer: String,
     pub(crate) reason: String,
     pub(crate) flagged_at: Millis,
+}
+
+/// The flag that an attempt of its operation meets.
+#[derive(Clone, Debug)]
+pub(super) struct OnOperation {
+    pub(super) reviewer: String,
+    /// What is said of it to whoever attempts the operation.
+    pub(super) said: String,
 }
 
 impl Store {
@@ -59,6 +73,14 @@ impl Store {
         .execute(&mut *change)
         .await?
         .rows_affected();
+        if lifted == 1 {
+            let lifted = AuditRecord::FlagLifted {
+                operation_digest: operation_digest.to_vec(),
+                by: Actor::Person(administrator.to_owned()),
+                reason: reason.to_owned(),
+            };
+            events::append(&mut change, now, &lifted).await?;
+        }
         change.commit().await?;
         Ok(lifted == 1)
     }
@@ -88,6 +110,12 @@ pub(super) async fn set(
     .bind(id)
     .execute(&mut **change)
     .await?;
+    let set = AuditRecord::FlagSet {
+        request: record::request(change, id).await?,
+        reviewer: decision.reviewer.clone(),
+        reason: decision.reason.clone(),
+    };
+    events::append(change, at, &set).await?;
     let pending: Vec<(String, String)> = sqlx::query_as(
         "SELECT host_id, id FROM requests WHERE operation_digest = ? AND state = 'pending'",
     )
@@ -96,20 +124,48 @@ pub(super) async fn set(
     .await?;
     let mut effects = Effects::default();
     let detail = said(&decision.reviewer, &decision.reason, at);
+    let flag = OnOperation {
+        reviewer: decision.reviewer.clone(),
+        said: detail.clone(),
+    };
     for (host, other) in pending {
         requests::close(change, &other, Event::FlagFound, &detail, at).await?;
+        record(change, &other, &flag, at).await?;
         effects.flagged.push((parse("host_id", &host)?, other));
     }
-    effects.revoked = grants::revoke_for(change, &digest, &decision.reviewer, &detail, at).await?;
+    let by = Actor::Person(decision.reviewer.clone());
+    let revocation = Revocation {
+        by: &by,
+        reason: &detail,
+        at,
+    };
+    effects.revoked = grants::revoke_for(change, &digest, revocation).await?;
     Ok(effects)
 }
 
-/// What is said of a flag on an operation to whoever attempts it; none if there
-/// is no flag in force.
+/// Records that a request was refused by the flag on its operation.
+pub(super) async fn record(
+    change: &mut Transaction<'_, Sqlite>,
+    request_id: &str,
+    flag: &OnOperation,
+    at: Millis,
+) -> Result<(), StoreError> {
+    let refused = AuditRecord::Decided {
+        request: record::request(change, request_id).await?,
+        verdict: v1::Verdict::Flag,
+        reviewer: flag.reviewer.clone(),
+        reason: flag.said.clone(),
+        grant: None,
+    };
+    events::append(change, at, &refused).await?;
+    Ok(())
+}
+
+/// The flag on an operation; none if there is none in force.
 pub(super) async fn on(
     change: &mut Transaction<'_, Sqlite>,
     operation_digest: &[u8],
-) -> Result<Option<String>, sqlx::Error> {
+) -> Result<Option<OnOperation>, sqlx::Error> {
     let flag: Option<(String, String, i64)> = sqlx::query_as(
         "SELECT decisions.reviewer, decisions.reason, decisions.decided_at
          FROM flags JOIN decisions ON decisions.request_id = flags.request_id
@@ -118,7 +174,10 @@ pub(super) async fn on(
     .bind(operation_digest)
     .fetch_optional(&mut **change)
     .await?;
-    Ok(flag.map(|(reviewer, reason, at)| said(&reviewer, &reason, Millis::new(at))))
+    Ok(flag.map(|(reviewer, reason, at)| OnOperation {
+        said: said(&reviewer, &reason, Millis::new(at)),
+        reviewer,
+    }))
 }
 
 fn said(reviewer: &str, reason: &str, at: Millis) -> String {

@@ -13,8 +13,9 @@ use prost::Message as _;
 use sqlx::{FromRow, Row as _, Sqlite, SqliteConnection, Transaction, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::{Store, StoreError, decode, parse};
+use super::{Store, StoreError, decisions::Decision, decode, events, parse, record};
 use crate::domain::{
+    audit::{Actor, AuditRecord, RequestRef},
     grant::{Event, Grant, State, Terms},
     time::Millis,
 };
@@ -39,10 +40,14 @@ pub(crate) struct Issued {
     pub(crate) revoked_by: Option<String>,
 }
 
+/// What is kept as the name of whoever revokes from the approver's own command
+/// line. No account can have it.
+const LOCAL: &str = "(operator)";
+
 /// Who revokes a grant, and why.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Revocation<'a> {
-    pub(crate) by: &'a str,
+    pub(crate) by: &'a Actor,
     pub(crate) reason: &'a str,
     pub(crate) at: Millis,
 }
@@ -89,7 +94,10 @@ impl Store {
         if !confirmed.is_empty() {
             let mut change = self.begin().await?;
             for id in confirmed {
-                end(&mut change, id, Event::HostEnded, now).await?;
+                if end(&mut change, id, Event::HostEnded, now).await? {
+                    let detail = "revoked; its host honours it no more";
+                    record_end(&mut change, id, detail, now).await?;
+                }
             }
             change.commit().await?;
         }
@@ -110,7 +118,9 @@ impl Store {
         .fetch_all(&mut *change)
         .await?;
         for id in &due {
-            end(&mut change, id, Event::TimeUp, now).await?;
+            if end(&mut change, id, Event::TimeUp, now).await? {
+                record_end(&mut change, id, "its time is up", now).await?;
+            }
         }
         change.commit().await?;
         Ok(due)
@@ -161,21 +171,27 @@ pub(crate) async fn told(
 /// Adds the grant of a request that is approved by `change`.
 pub(super) async fn insert(
     change: &mut Transaction<'_, Sqlite>,
-    request_id: &str,
+    decision: &Decision,
     grant: &Grant,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO grants (id, request_id, scope, ttl_ms, expires_at, max_uses)
          VALUES (?, ?, ?, ?, ?, ?)",
     )
     .bind(&grant.id)
-    .bind(request_id)
+    .bind(&decision.request_id)
     .bind(grant.terms.scope.as_str())
     .bind(i64::try_from(grant.terms.ttl.as_millis()).unwrap_or(i64::MAX))
     .bind(grant.expires_at.get())
     .bind(grant.terms.max_uses)
     .execute(&mut **change)
     .await?;
+    let issued = AuditRecord::GrantIssued {
+        request: record::request(change, &decision.request_id).await?,
+        grant: grant.clone().into(),
+        reviewer: decision.reviewer.clone(),
+    };
+    events::append(change, decision.decided_at, &issued).await?;
     Ok(())
 }
 
@@ -183,9 +199,7 @@ pub(super) async fn insert(
 pub(super) async fn revoke_for(
     change: &mut Transaction<'_, Sqlite>,
     operation_digest: &[u8],
-    by: &str,
-    reason: &str,
-    at: Millis,
+    revocation: Revocation<'_>,
 ) -> Result<Vec<(Uuid, String)>, StoreError> {
     let active: Vec<(String, String)> = sqlx::query_as(
         "SELECT requests.host_id, grants.id FROM grants
@@ -195,7 +209,7 @@ pub(super) async fn revoke_for(
     .bind(operation_digest)
     .fetch_all(&mut **change)
     .await?;
-    revoke_all(change, active, Revocation { by, reason, at }).await
+    revoke_all(change, active, revocation).await
 }
 
 /// Revokes every active grant of a host that is shut out by `change`.
@@ -242,12 +256,52 @@ async fn revoke(
     )
     .bind(state.as_str())
     .bind(revocation.at.get())
-    .bind(revocation.by)
+    .bind(match revocation.by {
+        Actor::Person(name) => name.as_str(),
+        Actor::Local => LOCAL,
+    })
     .bind(revocation.reason)
     .bind(id)
     .execute(&mut *conn)
     .await?;
+    let revoked = AuditRecord::GrantRevoked {
+        request: of(conn, id).await?,
+        grant_id: id.to_owned(),
+        by: revocation.by.clone(),
+        reason: revocation.reason.to_owned(),
+    };
+    events::append(conn, revocation.at, &revoked).await?;
     Ok(true)
+}
+
+/// The request that grant `id` came from.
+async fn of(conn: &mut SqliteConnection, id: &str) -> Result<RequestRef, StoreError> {
+    let request: String = sqlx::query_scalar("SELECT request_id FROM grants WHERE id = ?")
+        .bind(id)
+        .fetch_one(&mut *conn)
+        .await?;
+    record::request(conn, &request).await
+}
+
+/// Records the end of grant `id`, where its host did not tell of it itself.
+async fn record_end(
+    conn: &mut SqliteConnection,
+    id: &str,
+    detail: &str,
+    at: Millis,
+) -> Result<(), StoreError> {
+    let uses: i64 = sqlx::query_scalar("SELECT uses FROM grants WHERE id = ?")
+        .bind(id)
+        .fetch_one(&mut *conn)
+        .await?;
+    let ended = AuditRecord::GrantEnded {
+        request: of(conn, id).await?,
+        grant_id: id.to_owned(),
+        uses: uses.unsigned_abs(),
+        detail: detail.to_owned(),
+    };
+    events::append(conn, at, &ended).await?;
+    Ok(())
 }
 
 /// Ends grant `id` by `event`. False if that changes nothing.

@@ -4,11 +4,14 @@ use sqlx::{FromRow, Row as _, Sqlite, Transaction, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use super::{
-    Store, StoreError,
+    Store, StoreError, events,
     grants::{self, Revocation},
-    parse, requests,
+    parse, record, requests,
 };
-use crate::domain::{request::Event, time::Millis};
+use crate::domain::{
+    audit::{Actor, AuditRecord},
+    time::Millis,
+};
 
 /// An enrolled machine.
 #[derive(Clone, Debug)]
@@ -140,6 +143,29 @@ impl Store {
             .execute(&mut *change)
             .await?;
         }
+        let connected = AuditRecord::HostConnected {
+            host: record::host(&mut change, id).await?,
+            version: sighting.version.clone(),
+            kernel_release: sighting.kernel_release.clone(),
+            boot_id: sighting.boot_id.clone(),
+            enforcing: sighting.enforcing,
+            not_enforcing_because: sighting.not_enforcing_because.clone(),
+        };
+        events::append(&mut change, now, &connected).await?;
+        change.commit().await?;
+        Ok(())
+    }
+
+    /// Notes that the stream of host `id` has ended.
+    pub(crate) async fn host_left(&self, id: Uuid, now: Millis) -> Result<(), StoreError> {
+        let mut change = self.begin().await?;
+        sqlx::query("UPDATE hosts SET last_seen_at = ? WHERE id = ?")
+            .bind(now.get())
+            .bind(id.to_string())
+            .execute(&mut *change)
+            .await?;
+        let host = record::host(&mut change, id).await?;
+        events::append(&mut change, now, &AuditRecord::HostDisconnected { host }).await?;
         change.commit().await?;
         Ok(())
     }
@@ -149,7 +175,7 @@ impl Store {
     pub(crate) async fn revoke_host(
         &self,
         id: Uuid,
-        by: &str,
+        by: &Actor,
         now: Millis,
     ) -> Result<bool, StoreError> {
         let mut change = self.begin().await?;
@@ -170,7 +196,7 @@ impl Store {
             .await?;
             for request in pending {
                 let detail = "its host was revoked";
-                requests::close(&mut change, &request, Event::Withdrawn, detail, now).await?;
+                requests::withdraw(&mut change, &request, detail, now).await?;
             }
             let revocation = Revocation {
                 by,
@@ -178,6 +204,11 @@ impl Store {
                 at: now,
             };
             grants::revoke_of_host(&mut change, id, revocation).await?;
+            let revoked = AuditRecord::HostRevoked {
+                host: record::host(&mut change, id).await?,
+                by: by.clone(),
+            };
+            events::append(&mut change, now, &revoked).await?;
         }
         change.commit().await?;
         Ok(revoked)

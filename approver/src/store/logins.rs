@@ -2,9 +2,10 @@
 
 use sqlx::{FromRow, Row as _, sqlite::SqliteRow};
 
-use super::{Store, StoreError, parse};
+use super::{Store, StoreError, events, parse};
 use crate::domain::{
     account::{AccountName, Role, Via},
+    audit::AuditRecord,
     secret::SecretHash,
     time::Millis,
 };
@@ -48,6 +49,13 @@ impl Store {
         .execute(&mut *change)
         .await?
         .rows_affected();
+        if added == 1 {
+            let logged_in = AuditRecord::LoggedIn {
+                username: username.to_string(),
+                from: None,
+            };
+            events::append(&mut change, now, &logged_in).await?;
+        }
         change.commit().await?;
         Ok(added == 1)
     }
@@ -71,11 +79,39 @@ impl Store {
     }
 
     /// Ends a login.
-    pub(crate) async fn remove_login(&self, hash: &SecretHash) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM logins WHERE token_sha256 = ?")
-            .bind(hash.as_slice())
-            .execute(&self.write)
-            .await?;
+    pub(crate) async fn remove_login(
+        &self,
+        hash: &SecretHash,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let mut change = self.begin().await?;
+        let username: Option<String> =
+            sqlx::query_scalar("DELETE FROM logins WHERE token_sha256 = ? RETURNING username")
+                .bind(hash.as_slice())
+                .fetch_optional(&mut *change)
+                .await?;
+        if let Some(username) = username {
+            events::append(&mut change, now, &AuditRecord::LoggedOut { username }).await?;
+        }
+        change.commit().await?;
+        Ok(())
+    }
+
+    /// Records that somebody was not let in as `username`.
+    pub(crate) async fn login_refused(
+        &self,
+        username: &str,
+        why: &str,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let mut change = self.begin().await?;
+        let refused = AuditRecord::LoginRefused {
+            username: username.to_owned(),
+            from: None,
+            why: why.to_owned(),
+        };
+        events::append(&mut change, now, &refused).await?;
+        change.commit().await?;
         Ok(())
     }
 }
@@ -124,7 +160,7 @@ mod tests {
         assert!(!known([1; 32], end).await, "expired");
         assert!(!known([2; 32], now).await, "unknown");
 
-        store.remove_login(&[1; 32]).await.unwrap();
+        store.remove_login(&[1; 32], now).await.unwrap();
         assert!(!known([1; 32], now).await, "logged out");
 
         assert!(add([3; 32], "h1").await);

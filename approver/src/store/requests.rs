@@ -3,7 +3,7 @@
 mod query;
 mod search;
 
-use holdpoint_proto::v1::RequestContext;
+use holdpoint_proto::v1::{self, RequestContext};
 use prost::Message as _;
 use sqlx::{FromRow, Row as _, Sqlite, Transaction, sqlite::SqliteRow};
 use uuid::Uuid;
@@ -11,9 +11,10 @@ use uuid::Uuid;
 use super::{
     Store, StoreError,
     decisions::{self, Decision},
-    decode, flags, parse,
+    decode, events, flags, parse, record,
 };
 use crate::domain::{
+    audit::AuditRecord,
     request::{Event, Outcome, State},
     time::Millis,
 };
@@ -98,9 +99,22 @@ impl Store {
         if flag.is_none() && is_full(&mut change, request.host_id, limit).await? {
             return Ok(Opened::LimitReached);
         }
-        insert(&mut change, request, flag.as_deref()).await?;
+        insert(
+            &mut change,
+            request,
+            flag.as_ref().map(|flag| flag.said.as_str()),
+        )
+        .await?;
+        let opened = AuditRecord::RequestOpened {
+            request: record::request(&mut change, request.id).await?,
+            deadline: request.deadline.get(),
+        };
+        events::append(&mut change, request.created_at, &opened).await?;
+        if let Some(flag) = &flag {
+            flags::record(&mut change, request.id, flag, request.created_at).await?;
+        }
         change.commit().await?;
-        Ok(flag.map_or(Opened::New, Opened::Flagged))
+        Ok(flag.map_or(Opened::New, |flag| Opened::Flagged(flag.said)))
     }
 
     /// Withdraws a request of `host`. One that is decided already keeps its
@@ -117,12 +131,17 @@ impl Store {
         match state_of(&mut change, id, host).await? {
             None => return Ok(false),
             Some(State::Pending) => {
-                close(&mut change, id, Event::Withdrawn, reason, now).await?;
+                withdraw(&mut change, id, reason, now).await?;
             }
             // Said before.
             Some(State::Withdrawn) => return Ok(true),
             Some(State::Approved | State::Denied | State::Flagged | State::Expired) => {
-                set_outcome(&mut change, id, Outcome::Gone, reason, now).await?;
+                let gone = Report {
+                    outcome: Outcome::Gone,
+                    detail: reason,
+                    closes: Event::Withdrawn,
+                };
+                set_outcome(&mut change, id, &gone, now).await?;
             }
         }
         change.commit().await?;
@@ -143,8 +162,11 @@ impl Store {
         let Some(state) = state_of(&mut change, id, host).await? else {
             return Ok(None);
         };
-        close(&mut change, id, report.closes, "", now).await?;
-        set_outcome(&mut change, id, report.outcome, report.detail, now).await?;
+        match report.closes {
+            Event::DeadlinePassed => expire(&mut change, id, now).await?,
+            _ => withdraw(&mut change, id, "", now).await?,
+        }
+        set_outcome(&mut change, id, report, now).await?;
         change.commit().await?;
         Ok(Some(state))
     }
@@ -173,7 +195,7 @@ impl Store {
         .await?;
         let mut expired = Vec::with_capacity(due.len());
         for (host, id) in due {
-            close(&mut change, &id, Event::DeadlinePassed, "", now).await?;
+            expire(&mut change, &id, now).await?;
             expired.push((parse("host_id", &host)?, id));
         }
         change.commit().await?;
@@ -238,6 +260,36 @@ async fn insert(
     Ok(())
 }
 
+/// Withdraws a request as part of `change`, if it is pending.
+pub(super) async fn withdraw(
+    change: &mut Transaction<'_, Sqlite>,
+    id: &str,
+    reason: &str,
+    now: Millis,
+) -> Result<(), StoreError> {
+    if close(change, id, Event::Withdrawn, reason, now).await? {
+        let withdrawn = AuditRecord::Withdrawn {
+            request: record::request(change, id).await?,
+            reason: reason.to_owned(),
+        };
+        events::append(change, now, &withdrawn).await?;
+    }
+    Ok(())
+}
+
+/// Expires a request as part of `change`, if it is pending.
+async fn expire(
+    change: &mut Transaction<'_, Sqlite>,
+    id: &str,
+    now: Millis,
+) -> Result<(), StoreError> {
+    if close(change, id, Event::DeadlinePassed, "", now).await? {
+        let request = record::request(change, id).await?;
+        events::append(change, now, &AuditRecord::Expired { request }).await?;
+    }
+    Ok(())
+}
+
 /// Closes a request by `event` as part of `change`. False if it is not pending:
 /// then nothing happens to it.
 pub(super) async fn close(
@@ -268,22 +320,30 @@ pub(super) async fn close(
 async fn set_outcome(
     change: &mut Transaction<'_, Sqlite>,
     id: &str,
-    outcome: Outcome,
-    detail: &str,
+    report: &Report<'_>,
     now: Millis,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
+) -> Result<(), StoreError> {
+    let set = sqlx::query(
         "UPDATE requests SET outcome = ?1, outcome_at = ?2,
              outcome_detail = CASE WHEN ?3 = '' THEN outcome_detail ELSE ?3 END,
              revision = (SELECT MAX(revision) + 1 FROM requests)
          WHERE id = ?4 AND outcome IS NULL",
     )
-    .bind(outcome.as_str())
+    .bind(report.outcome.as_str())
     .bind(now.get())
-    .bind(detail)
+    .bind(report.detail)
     .bind(id)
     .execute(&mut **change)
     .await?;
+    if set.rows_affected() == 1 {
+        let reported = AuditRecord::OutcomeReported {
+            request: record::request(change, id).await?,
+            outcome: report.outcome.into(),
+            detail: report.detail.to_owned(),
+            expired: report.closes == Event::DeadlinePassed,
+        };
+        events::append(change, now, &reported).await?;
+    }
     Ok(())
 }
 
@@ -300,6 +360,16 @@ async fn state_of(
             .fetch_optional(&mut **change)
             .await?;
     state.map(|state| parse("state", &state)).transpose()
+}
+
+impl From<Outcome> for v1::Outcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Released => Self::Released,
+            Outcome::Refused => Self::Refused,
+            Outcome::Gone => Self::Gone,
+        }
+    }
 }
 
 impl FromRow<'_, SqliteRow> for Request {

@@ -4,6 +4,7 @@
 use super::*;
 use crate::{
     domain::{
+        audit::Actor,
         grant::Scope,
         request::{State as RequestState, Verdict},
     },
@@ -55,11 +56,17 @@ async fn tell(store: &Store, host: Uuid, grant: &str, change: GrantChange, uses:
     transaction.commit().await.unwrap();
 }
 
-const REVOCATION: Revocation<'_> = Revocation {
-    by: "eve",
-    reason: "enough",
-    at: Millis::new(7),
-};
+fn eve() -> Actor {
+    Actor::Person("eve".into())
+}
+
+fn by_eve(eve: &Actor) -> Revocation<'_> {
+    Revocation {
+        by: eve,
+        reason: "enough",
+        at: Millis::new(7),
+    }
+}
 
 #[tokio::test]
 async fn a_grant_reads_back_as_it_was_signed() {
@@ -92,7 +99,7 @@ async fn time_ends_grants() {
     assert!(store.end_grants(Millis::new(44)).await.unwrap().is_empty());
     assert_eq!(store.end_grants(Millis::new(45)).await.unwrap(), ["a"]);
     assert_eq!(state(&store, "a").await, State::Ended);
-    assert!(!store.revoke_grant("a", REVOCATION).await.unwrap());
+    assert!(!store.revoke_grant("a", by_eve(&eve())).await.unwrap());
     assert_eq!(
         store
             .honoured(host, &["a".into()], Millis::new(46))
@@ -129,8 +136,8 @@ async fn a_revocation_is_repeated_until_the_host_names_it_no_more() {
         async |host, named: &[String]| store.honoured(host, named, Millis::new(9)).await.unwrap();
     assert!(wrong(host, &named).await.is_empty());
     assert_eq!(wrong(other, &named).await, ["a"], "not that host's");
-    assert!(store.revoke_grant("a", REVOCATION).await.unwrap());
-    assert!(!store.revoke_grant("a", REVOCATION).await.unwrap());
+    assert!(store.revoke_grant("a", by_eve(&eve())).await.unwrap());
+    assert!(!store.revoke_grant("a", by_eve(&eve())).await.unwrap());
     assert_eq!(wrong(host, &named).await, ["a"]);
     assert_eq!(wrong(other, &[]).await, Vec::<String>::new());
     assert_eq!(state(&store, "a").await, State::Revoking);
@@ -283,7 +290,7 @@ async fn grants_are_listed_newest_first_in_pages() {
 
     assert!(
         store
-            .revoke_host(host, "root", Millis::new(6))
+            .revoke_host(host, &Actor::Local, Millis::new(6))
             .await
             .unwrap()
     );

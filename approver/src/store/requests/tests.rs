@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::{
-    domain::request::Verdict,
+    domain::{audit::Actor, request::Verdict},
     store::{decisions::Decided, enrolment_tokens::NewToken, hosts::NewHost, open::tests::store},
 };
 
@@ -320,13 +320,13 @@ async fn revoking_a_host_withdraws_what_it_waits_for() {
     open(&store, host, 1, &context()).await;
     assert!(
         store
-            .revoke_host(host, "root", Millis::new(5))
+            .revoke_host(host, &Actor::Local, Millis::new(5))
             .await
             .unwrap()
     );
     assert!(
         !store
-            .revoke_host(host, "root", Millis::new(6))
+            .revoke_host(host, &Actor::Local, Millis::new(6))
             .await
             .unwrap()
     );
