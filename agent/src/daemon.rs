@@ -9,14 +9,15 @@ mod callers;
 mod granting;
 mod manager;
 mod reading;
+mod recording;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use holdpoint_proto::v1;
+use holdpoint_proto::{control::Answer, v1};
 use tokio::{
     sync::{mpsc, watch},
     time::MissedTickBehavior,
@@ -24,10 +25,11 @@ use tokio::{
 use tracing::{debug, error, info, warn};
 
 pub use self::callers::Callers;
-use self::reading::Readers;
+use self::{reading::Readers, recording::Recording};
 use crate::{
     config::Profiles,
     control,
+    events::{journal::Journal, recorder::End},
     grants::{Change, Grants, ledger::Ledger},
     holds::{Effect, Holds, Ruling},
     identity::Identity,
@@ -46,8 +48,11 @@ const TICKET_LIFETIME: Duration = Duration::from_secs(10);
 /// How often the kernel's holds are compared with ours.
 const RECONCILE_EVERY: Duration = Duration::from_millis(500);
 
-/// How often the canary runs, and sessions without processes are forgotten.
+/// How often the canary runs.
 const CANARY_EVERY: Duration = Duration::from_mins(1);
+
+/// How often sessions without processes are forgotten.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// Whether the kernel refuses what it must (invariant I9): the reason if not.
 pub type Enforcement = Result<(), String>;
@@ -76,6 +81,8 @@ pub struct Parts<G: ?Sized> {
     pub ledger: Ledger,
     /// Grants that ended with the daemon before.
     pub ended_grants: Vec<Change>,
+    /// Where what happens is written down.
+    pub journal: Journal,
 }
 
 /// The state of the running daemon.
@@ -92,7 +99,7 @@ pub struct Daemon<G: Gate + ?Sized> {
     readers: Readers,
     canaries: mpsc::UnboundedSender<Enforcement>,
     users: HashMap<u32, String>,
-    lost_events: u64,
+    recording: Recording,
     notifier: Notifier,
     ledger: Ledger,
     ready: bool,
@@ -112,6 +119,7 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
         notifier,
         ledger,
         ended_grants,
+        journal,
     } = parts;
     let (readers, mut readings) = Readers::new();
     let (canaries, mut canary_reports) = mpsc::unbounded_channel();
@@ -120,6 +128,11 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
         // Holds are then found by reconciling alone.
         None => mpsc::channel(1).1,
     };
+    let mut observations = match gate.observations() {
+        Some(observations) => observations,
+        None => mpsc::channel(1).1,
+    };
+    let recording = Recording::new(journal, gate.boot_secret(), gate.now_ns());
     let mut daemon = Daemon {
         gate,
         profiles,
@@ -133,7 +146,7 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
         readers,
         canaries,
         users: HashMap::new(),
-        lost_events: 0,
+        recording,
         notifier,
         ledger,
         ready: false,
@@ -142,19 +155,14 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
         hello.policies = policies(&daemon.profiles);
         false
     });
-    // The first one is waited for, so that the approver hears of its result first.
-    daemon.send_canary();
-    if let Some(report) = canary_reports.recv().await {
-        daemon.canary_reported(report);
-    }
-    for change in &ended_grants {
-        daemon.tell_grant(change);
-    }
+    daemon.begin(&mut canary_reports, &ended_grants).await;
     let mut reconcile = tokio::time::interval(RECONCILE_EVERY);
     reconcile.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut canary = tokio::time::interval(CANARY_EVERY);
     canary.set_missed_tick_behavior(MissedTickBehavior::Delay);
     canary.reset();
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut alive = daemon
         .notifier
         .watchdog_interval()
@@ -164,6 +172,7 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
         tokio::select! {
             () = &mut stop => break,
             Some(event) = gate_events.recv() => daemon.gate_event(event),
+            Some(observed) = observations.recv() => daemon.observed(&observed),
             Some(reading) = readings.recv() => daemon.read(reading),
             Some(event) = link_events.recv() => daemon.link_event(event),
             Some(report) = canary_reports.recv() => daemon.canary_reported(report),
@@ -176,15 +185,17 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
             }
             // Only this loop can say that it turns.
             () = next(&mut alive) => daemon.notifier.alive(),
-            _ = canary.tick() => {
-                daemon.send_canary();
+            _ = canary.tick() => daemon.send_canary(),
+            _ = sweep.tick() => {
                 if let Err(error) = daemon.gate.sweep_sessions() {
                     warn!(%error, "cannot forget sessions that are over");
                 }
+                daemon.note_sessions(false);
             }
         }
     }
     daemon.notifier.stopping();
+    daemon.stop_recording().await;
     info!(
         held = daemon.holds.len(),
         "stopping; what is held stays held"
@@ -202,6 +213,24 @@ async fn next(interval: &mut Option<tokio::time::Interval>) {
 }
 
 impl<G: Gate + ?Sized> Daemon<G> {
+    /// What comes before everything else. The first canary is waited for, so that
+    /// the approver hears of its result first.
+    async fn begin(
+        &mut self,
+        canary_reports: &mut mpsc::UnboundedReceiver<Enforcement>,
+        ended_grants: &[Change],
+    ) {
+        self.send_canary();
+        if let Some(report) = canary_reports.recv().await {
+            self.canary_reported(report);
+        }
+        self.note_sessions(true);
+        self.recording.policies(&self.profiles);
+        for change in ended_grants {
+            self.tell_grant(change);
+        }
+    }
+
     fn gate_event(&mut self, event: GateEvent) {
         let effects = match event {
             GateEvent::Held(task) => match self.gate.held(task) {
@@ -215,14 +244,17 @@ impl<G: Gate + ?Sized> Daemon<G> {
             },
             GateEvent::Released(id) => {
                 debug!(hold = %id, "released");
+                self.recording.ended(id, &End::Released);
                 self.holds.released(id)
             }
             GateEvent::Refused(id) => {
                 debug!(hold = %id, "refused");
+                self.recording.ended(id, &End::Refused);
                 self.holds.refused(id)
             }
             GateEvent::Changed(id) => {
                 warn!(hold = %id, "killed: its arguments were not those that were approved");
+                self.recording.ended(id, &End::Changed);
                 self.holds.changed(id)
             }
             GateEvent::Abandoned(id) => {
@@ -236,6 +268,7 @@ impl<G: Gate + ?Sized> Daemon<G> {
                 cause,
             } => {
                 info!(pid = task.tgid, %session, ?cause, "the kernel refused an operation");
+                self.refused_alone(task, session, cause);
                 Vec::new()
             }
         };
@@ -255,6 +288,8 @@ impl<G: Gate + ?Sized> Daemon<G> {
                 let user = session
                     .as_ref()
                     .map_or_else(String::new, |session| self.user_name(session.uid));
+                let context = ruling::seen(&held, facts, session.as_ref(), &user, &self.profiles);
+                self.recording.read(held.id, context);
                 ruling::rule(
                     &held,
                     facts,
@@ -278,7 +313,9 @@ impl<G: Gate + ?Sized> Daemon<G> {
     /// A hold was judged.
     fn ruled(&mut self, held: &Held, ruling: Ruling) {
         log_ruling(held, &ruling);
+        let recorded = ruling.clone();
         let effects = self.holds.ruled(held.id, ruling, self.gate.now_ns());
+        self.recording.ruled(held, &recorded, &effects);
         self.carry_out(effects);
     }
 
@@ -312,19 +349,14 @@ impl<G: Gate + ?Sized> Daemon<G> {
     }
 
     fn reconcile(&mut self) {
-        let lost = self.gate.lost_events();
-        if lost > self.lost_events {
-            warn!(
-                lost = lost - self.lost_events,
-                "the gate's event buffer was full; holds are found by scanning"
-            );
-            self.lost_events = lost;
-        }
+        self.note_losses();
         match self.gate.all_held() {
             Ok(waiting) => {
+                let present: HashSet<HoldId> = waiting.iter().map(|held| held.id).collect();
                 let gate = Arc::clone(&self.gate);
                 let state = |id: HoldId| gate.task_state(id.task());
                 let effects = self.holds.reconcile(waiting, state, self.gate.now_ns());
+                self.note_untold(&effects, &present);
                 self.carry_out(effects);
             }
             Err(error) => trouble(&error),
@@ -355,6 +387,13 @@ impl<G: Gate + ?Sized> Daemon<G> {
             hello.not_enforcing_because = fresh.as_ref().err().cloned().unwrap_or_default();
             changed
         });
+        let lifecycle = if self.recording.has_begun() {
+            v1::Lifecycle::Changed
+        } else {
+            v1::Lifecycle::Started
+        };
+        self.recording
+            .enforcement(&self.hello.borrow(), &fresh, lifecycle);
         self.enforcement = fresh;
         self.tell_readiness();
     }
@@ -367,8 +406,12 @@ impl<G: Gate + ?Sized> Daemon<G> {
             held: self.holds.len(),
             link: &self.link_state.borrow().clone(),
             kernel_release: &self.hello.borrow().kernel_release.clone(),
+            journal: &self.recording.journal().state(),
         };
         let answer = callers.answer(request.caller, request.call);
+        if matches!(answer, Answer::SessionBegun(_)) {
+            self.note_sessions(false);
+        }
         // The caller may be gone; then nobody is left to tell.
         let _ = request.answer.send(answer);
     }
@@ -377,12 +420,19 @@ impl<G: Gate + ?Sized> Daemon<G> {
         for effect in effects {
             let result = match effect {
                 Effect::Describe(held) => {
+                    self.recording.found(&held);
                     self.readers.describe(&self.gate, held);
                     Ok(())
                 }
-                Effect::Answer(held, answer) => self.gate.answer(&held, answer, TICKET_LIFETIME),
+                Effect::Answer(held, answer) => {
+                    self.recording.answered(held.id);
+                    self.gate.answer(&held, answer, TICKET_LIFETIME)
+                }
                 Effect::Remember(held, settled) => self.gate.remember(&held, settled),
-                Effect::Forget(id) => self.gate.forget(id),
+                Effect::Forget(id) => {
+                    self.recording.ended(id, &End::Abandoned);
+                    self.gate.forget(id)
+                }
                 Effect::Tell(message) => {
                     if let Some(link) = &self.link
                         && link.send(*message).is_err()

@@ -5,6 +5,7 @@
 //! are turned into the types here once, and nowhere else.
 
 pub mod live;
+mod observed;
 pub mod simulated;
 
 use std::{
@@ -16,6 +17,8 @@ use std::{
 use holdpoint_agent_common as raw;
 pub use holdpoint_agent_common::{ArgumentsMac, Cause, FileId, TaskKey};
 use tokio::sync::mpsc;
+
+pub use self::observed::{Losses, Observed, ObservedEnd, ObservedOperation};
 
 /// Names one hold for as long as the machine is up: the thread, and when it was
 /// first stopped.
@@ -442,8 +445,17 @@ pub trait Gate: Send + Sync + 'static {
     /// A secret of this boot, the same after a restart of the daemon.
     fn boot_secret(&self) -> [u64; 2];
 
-    /// Events lost so far because nobody read them in time.
-    fn lost_events(&self) -> u64;
+    /// The operations it settles without a hold, once: a later call gives none.
+    fn observations(&self) -> Option<mpsc::Receiver<Observed>>;
+
+    /// How many of those of one session it is to tell of in a second.
+    fn tell_at_most(&self, per_second: u32) -> Result<(), GateError>;
+
+    /// What it could not tell, and nobody declared yet.
+    fn losses(&self) -> Result<Losses, GateError>;
+
+    /// `losses` are written down as lost, and are not to be told of again.
+    fn declared(&self, losses: Losses) -> Result<(), GateError>;
 
     /// Proves that a known deny denies (invariant I9). `Err` says what did not.
     fn canary(&self) -> Result<(), String>;
@@ -525,6 +537,7 @@ impl Interpreted {
 }
 
 impl Destination {
+    /// The kernel's peer as an address.
     fn from_raw(peer: &raw::Peer) -> Self {
         const AF_INET: u16 = 2;
         let [a, b, c, d, ..] = peer.address;

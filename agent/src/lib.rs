@@ -5,14 +5,15 @@
 //! port has two implementations, live and simulated. Everything else is the rim:
 //! [`daemon`] ties them together, [`link`] talks to the approver, [`control`] to
 //! local callers, [`notify`] to the service manager, `process` reads what a reviewer
-//! must see. [`check`] and [`validate`] look at a host and its files without a
-//! daemon.
+//! must see, [`events`] keeps what happened and sends it. [`check`] and [`validate`]
+//! look at a host and its files without a daemon.
 
 pub mod check;
 pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod enrol;
+pub mod events;
 pub mod grants;
 pub mod holds;
 pub mod identity;

@@ -74,6 +74,30 @@ pub fn rule(
     }
 }
 
+/// What is seen of `held`, whatever comes of it: for the record.
+pub fn seen(
+    held: &Held,
+    facts: &Facts,
+    session: Option<&Session>,
+    user: &str,
+    profiles: &Profiles,
+) -> v1::RequestContext {
+    let exec = facts.exec.clone().unwrap_or_default();
+    let rule = session
+        .and_then(|session| profiles.get(&session.profile))
+        .and_then(|profile| {
+            let judgement = profile.policy.judge(&attempt(held, facts, &exec));
+            context::rule(&profile.policy, &judgement)
+        });
+    v1::RequestContext {
+        operation: Some(context::operation(&held.attempted, exec)),
+        process: Some(context::process(&facts.caller)),
+        ancestry: facts.ancestry.iter().map(context::process).collect(),
+        session: session.map(|session| context::session(session, user)),
+        rule,
+    }
+}
+
 fn attempt<'a>(held: &'a Held, facts: &'a Facts, exec: &'a ExecFacts) -> Attempt<'a> {
     match &held.attempted {
         Attempted::Exec { path, .. } => Attempt::Exec {
@@ -130,7 +154,7 @@ fn ask(
 
 /// The id of a hold's request: the same for the same hold, also after a restart
 /// of the daemon, and not to be guessed without the secret of this boot.
-fn request_id(id: HoldId, secret: [u64; 2]) -> String {
+pub(crate) fn request_id(id: HoldId, secret: [u64; 2]) -> String {
     let mut hash = Sha256::new();
     hash.update(b"holdpoint/request-id/v1");
     for word in [

@@ -16,12 +16,13 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::{
     check,
     config::{Config, LogConfig, LogFormat, Profiles},
     control, daemon, enrol as enrolment,
+    events::{journal::Journal, publisher},
     grants::ledger::Ledger,
     identity::Identity,
     kernel::{
@@ -155,7 +156,7 @@ impl Service<'_> {
         let (state_sender, link_state) = watch::channel(LinkState::default());
         let (reload_sender, reloads) = mpsc::channel(1);
         let hangup = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
-        let tasks = [
+        let mut tasks = vec![
             tokio::spawn(control::serve(listener, call_sender)),
             tokio::spawn(link::run(
                 config.state_dir.clone(),
@@ -166,6 +167,17 @@ impl Service<'_> {
             tokio::spawn(reload(path.to_owned(), hangup, reload_sender)),
         ];
         let (ledger, ended_grants) = Ledger::open(&config.state_dir);
+        let events = config.events;
+        if let Err(error) = gate.tell_at_most(events.session_events_per_second) {
+            warn!(%error, "the gate tells of as many operations as it did before");
+        }
+        let journal = Journal::open(&config.state_dir, events.spool_max_bytes)?;
+        let keeper = journal.clone();
+        tasks.push(tokio::spawn(async move { keeper.keep_synced().await }));
+        tasks.push(tokio::spawn(publisher::run(
+            config.state_dir.clone(),
+            journal.clone(),
+        )));
         let state_dir = config.state_dir.clone();
         let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
@@ -183,6 +195,7 @@ impl Service<'_> {
                 notifier,
                 ledger,
                 ended_grants,
+                journal,
             },
             async move {
                 tokio::select! {

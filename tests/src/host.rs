@@ -1,11 +1,16 @@
 //! The real daemon on a simulated kernel: everything but the kernel is as in
 //! `holdpointd run`.
 
-use std::{ffi::OsString, net::IpAddr, path::PathBuf, sync::Arc};
+use std::{ffi::OsString, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use holdpoint_agent::{
     config::{Profile, Profiles},
     control, daemon, enrol,
+    events::{
+        journal::Journal,
+        publisher,
+        spool::{self, MIN_BYTES, SpoolError},
+    },
     grants::ledger::Ledger,
     identity::Identity,
     kernel::{
@@ -16,7 +21,7 @@ use holdpoint_agent::{
     notify::Notifier,
     policy::Policy,
 };
-use holdpoint_proto::v1::Hello;
+use holdpoint_proto::v1::{Event, Hello};
 use tempfile::TempDir;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -115,6 +120,11 @@ impl Host {
         self.directory.path().join("state")
     }
 
+    /// All events in its spool, whether the approver has them or not.
+    pub fn events(&self) -> Vec<Event> {
+        spool::look(&self.state_dir().join("spool")).unwrap()
+    }
+
     /// Where its daemon listens.
     pub fn socket(&self) -> PathBuf {
         self.directory.path().join("run/control.sock")
@@ -139,6 +149,8 @@ impl Host {
         let (reload_sender, reloads) = mpsc::channel(1);
         self.reload_sender = Some(reload_sender);
         self.link_state = Some(link_state.clone());
+        let journal = journal(&self.state_dir());
+        let keeper = journal.clone();
         let parts = daemon::Parts {
             gate: Arc::clone(&self.gate),
             profiles: self.profiles.clone(),
@@ -151,6 +163,7 @@ impl Host {
             notifier,
             ledger,
             ended_grants,
+            journal: journal.clone(),
         };
         self.tasks = vec![
             tokio::spawn(control::serve(listener, call_sender)),
@@ -160,6 +173,8 @@ impl Host {
                 state_sender,
                 link_sender,
             )),
+            tokio::spawn(async move { keeper.keep_synced().await }),
+            tokio::spawn(publisher::run(self.state_dir(), journal)),
             tokio::spawn(daemon::run(parts, std::future::pending())),
         ];
     }
@@ -262,6 +277,18 @@ impl Drop for Host {
             task.abort();
         }
     }
+}
+
+/// The journal of a daemon that starts. The one before may still have a thread
+/// that reads in its spool.
+fn journal(state_dir: &std::path::Path) -> Journal {
+    for _ in 0..100 {
+        match Journal::open(state_dir, MIN_BYTES) {
+            Err(SpoolError::InUse { .. }) => std::thread::sleep(Duration::from_millis(50)),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("the spool of the daemon before is still in use");
 }
 
 /// The user the tests run as: who may begin sessions.

@@ -15,6 +15,8 @@ mod context;
 mod daemon;
 #[path = "e2e/display.rs"]
 mod display;
+#[path = "e2e/events.rs"]
+mod events;
 #[path = "e2e/failures.rs"]
 mod failures;
 #[path = "e2e/load.rs"]

@@ -258,6 +258,7 @@ mod tests {
             },
             sessions: Vec::new(),
             held: 0,
+            events: None,
         };
         assert_eq!(daemon(Ok(status(true))).outcome, Outcome::Good);
         let finding = daemon(Ok(status(false)));

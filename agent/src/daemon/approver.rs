@@ -12,6 +12,7 @@ use super::{
     reading::{Purpose, Reading},
 };
 use crate::{
+    events::recorder::Grounds,
     holds::{Decided, Effect, Ignored, Look, Verdict},
     kernel::{Answer, Gate, Held},
     link::LinkEvent,
@@ -52,6 +53,15 @@ impl<G: Gate + ?Sized> Daemon<G> {
                     flagged = rejected.flagged,
                     "the approver rejected a request; the operation is refused"
                 );
+                let grounds = if rejected.flagged {
+                    Grounds {
+                        detail: rejected.reason.clone(),
+                        ..Grounds::on(v1::Basis::Flag)
+                    }
+                } else {
+                    Grounds::gate(format!("rejected by the approver: {}", rejected.reason))
+                };
+                self.recording.decided(&rejected.request_id, grounds);
                 let effects = self.holds.rejected(
                     &rejected.request_id,
                     &rejected.reason,
@@ -134,6 +144,11 @@ impl<G: Gate + ?Sized> Daemon<G> {
                         "the operation does not go on"
                     );
                 }
+                // Too late, it changes nothing: the deadline answers.
+                if heard_ns < ask.deadline_ns {
+                    self.recording
+                        .decided(&decided.request_id, grounds(decision, &decided.verdict));
+                }
                 self.carry_out(effects);
                 self.granted_by(decision, &held, &ask, released);
             }
@@ -160,5 +175,27 @@ impl<G: Gate + ?Sized> Daemon<G> {
                 look,
             } => self.looked(&held, purpose, look),
         }
+    }
+}
+
+/// What an answer rests on that carries out `decision`.
+fn grounds(decision: &v1::Decision, verdict: &Verdict) -> Grounds {
+    let reviewer = &decision.reviewer;
+    let detail = match verdict {
+        Verdict::Approved(Look::Failed(why)) => {
+            format!("approved by {reviewer}, and could not be compared with that: {why}")
+        }
+        Verdict::Approved(_) => format!("approved by {reviewer}"),
+        Verdict::Denied => format!("denied by {reviewer}"),
+        Verdict::Flagged => format!("flagged by {reviewer}"),
+    };
+    Grounds {
+        detail,
+        grant_id: decision
+            .grant
+            .as_ref()
+            .map(|grant| grant.id.clone())
+            .unwrap_or_default(),
+        ..Grounds::on(v1::Basis::Decision)
     }
 }

@@ -111,6 +111,7 @@ impl<G: Gate + ?Sized> Daemon<G> {
         if let Some(used) = self.grants.cover(&ask.context, bearer(held, &ask), now) {
             let effects = self.holds.granted(held.id, &used.grant_id, now.boot_ns);
             self.tell_grant(&used);
+            self.recording.granted(held.id, &used.grant_id);
             self.carry_out(effects);
         }
     }
@@ -144,6 +145,7 @@ impl<G: Gate + ?Sized> Daemon<G> {
     }
 
     pub(super) fn tell_grant(&mut self, change: &Change) {
+        self.recording.grant(change);
         let Change {
             grant_id,
             request_id,

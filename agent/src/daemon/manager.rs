@@ -56,6 +56,7 @@ impl<G: Gate + ?Sized> Daemon<G> {
         for change in self.grants.policies_changed(in_force) {
             self.tell_grant(&change);
         }
+        self.recording.policies(&self.profiles);
         let policies = super::policies(&self.profiles);
         self.hello.send_if_modified(|hello| {
             let changed = hello.policies != policies;

@@ -21,9 +21,9 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use self::surroundings::Surroundings;
 use super::{
-    Answer, Attempted, Content, DescribeError, Destination, ExecFacts, ExecMemory, Facts, FileId,
-    Gate, GateError, GateEvent, Held, HoldId, ProcessFacts, Session, SessionId, Settled, TaskKey,
-    TaskState,
+    Answer, Attempted, Cause, Content, DescribeError, Destination, ExecFacts, ExecMemory, Facts,
+    FileId, Gate, GateError, GateEvent, Held, HoldId, Losses, Observed, ObservedEnd,
+    ObservedOperation, ProcessFacts, Session, SessionId, Settled, TaskKey, TaskState,
 };
 
 /// What became of an attempt.
@@ -79,8 +79,9 @@ struct State {
     contents: HashMap<Vec<u8>, Content>,
     gone: HashSet<TaskKey>,
     events: Option<mpsc::Sender<GateEvent>>,
+    observations: Option<mpsc::Sender<Observed>>,
     lose_events: bool,
-    lost_events: u64,
+    lost: Losses,
     next_pid: u32,
     next_session: u64,
     broken: Option<String>,
@@ -156,11 +157,24 @@ impl SimulatedGate {
         let mut state = self.state();
         let (fate, receiver) = oneshot::channel();
         let (attempted, operation, exec) = played(attempt);
-        if let Some(settled) = state.remembered.get(&(session, operation)) {
-            let result = match settled {
-                Settled::Allow => Fate::Passed,
-                Settled::Deny => Fate::Refused,
+        if let Some(settled) = state.remembered.get(&(session, operation)).copied() {
+            let (result, end) = match settled {
+                Settled::Allow => (Fate::Passed, ObservedEnd::Allowed),
+                Settled::Deny => (Fate::Refused, ObservedEnd::Refused(Cause::Cached)),
             };
+            let allowed = end == ObservedEnd::Allowed;
+            let observed = Observed {
+                task,
+                parent: (1, 0),
+                session,
+                at_ns: now,
+                uid: 1000,
+                gid: 1000,
+                executable: Vec::new(),
+                operation: observed(attempt, &attempted, allowed),
+                settled: end,
+            };
+            state.observe(observed);
             // The other half is in hand; it cannot be closed.
             let _ = fate.send(result);
             return receiver;
@@ -229,8 +243,34 @@ impl State {
                 .as_ref()
                 .is_some_and(|events| events.try_send(event).is_ok());
         if !delivered {
-            self.lost_events += 1;
+            self.lost.holds += 1;
         }
+    }
+
+    /// Tells of an operation that was settled without a hold.
+    fn observe(&mut self, observed: Observed) {
+        let delivered = !self.lose_events
+            && self
+                .observations
+                .as_ref()
+                .is_some_and(|observations| observations.try_send(observed).is_ok());
+        if !delivered {
+            self.lost.room += 1;
+        }
+    }
+}
+
+/// What the gate tells of an attempt that it settled alone.
+fn observed(attempt: &Attempt, attempted: &Attempted, allowed: bool) -> ObservedOperation {
+    match (attempt, attempted) {
+        (Attempt::Exec(argv), Attempted::Exec { file, path, .. }) => ObservedOperation::Exec {
+            file: *file,
+            path: path.clone(),
+            argv: if allowed { argv.clone() } else { Vec::new() },
+            argv_cut: !allowed,
+        },
+        (_, Attempted::Connect(to)) => ObservedOperation::Connect(*to),
+        _ => ObservedOperation::Unknown,
     }
 }
 
@@ -480,8 +520,24 @@ impl Gate for SimulatedGate {
         ]
     }
 
-    fn lost_events(&self) -> u64 {
-        self.state().lost_events
+    fn observations(&self) -> Option<mpsc::Receiver<Observed>> {
+        let (sender, receiver) = mpsc::channel(1024);
+        self.state().observations = Some(sender);
+        Some(receiver)
+    }
+
+    fn tell_at_most(&self, _per_second: u32) -> Result<(), GateError> {
+        Ok(())
+    }
+
+    fn losses(&self) -> Result<Losses, GateError> {
+        Ok(self.state().lost)
+    }
+
+    fn declared(&self, losses: Losses) -> Result<(), GateError> {
+        let mut state = self.state();
+        state.lost = state.lost.beyond(losses);
+        Ok(())
     }
 
     fn canary(&self) -> Result<(), String> {

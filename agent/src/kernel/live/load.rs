@@ -84,6 +84,7 @@ enum Required {
 pub(super) struct Loaded {
     pub(super) maps: Maps,
     pub(super) events: RingBuf<MapData>,
+    pub(super) observations: RingBuf<MapData>,
     pub(super) boot_secret: [u64; 2],
     pub(super) links: Vec<PinnedLink>,
 }
@@ -162,7 +163,7 @@ pub(super) fn load() -> Result<Loaded, GateError> {
         Ok(logger) => spawn_logger(logger),
         Err(error) => debug!(%error, "the gate's own log is not available"),
     }
-    let (maps, events) = take_maps(&mut ebpf)?;
+    let (maps, events, observations) = take_maps(&mut ebpf)?;
     let boot_secret = initialise(&maps)?;
     let mut links = Vec::new();
     for (program, function, required) in ENDS {
@@ -186,6 +187,7 @@ pub(super) fn load() -> Result<Loaded, GateError> {
     Ok(Loaded {
         maps,
         events,
+        observations,
         boot_secret,
         links,
     })
@@ -264,7 +266,7 @@ fn replace(link: FdLink, directory: &Path, name: &str) -> Result<PinnedLink, Gat
 }
 
 /// Moves the maps out of the loaded object.
-fn take_maps(ebpf: &mut Ebpf) -> Result<(Maps, RingBuf<MapData>), GateError> {
+fn take_maps(ebpf: &mut Ebpf) -> Result<(Maps, RingBuf<MapData>, RingBuf<MapData>), GateError> {
     fn unfit(error: impl std::error::Error + Send + Sync + 'static) -> GateError {
         failed(error)
     }
@@ -285,8 +287,14 @@ fn take_maps(ebpf: &mut Ebpf) -> Result<(Maps, RingBuf<MapData>), GateError> {
         sessions: Mutex::new(take("SESSIONS")?.try_into().map_err(unfit)?),
         control: Mutex::new(take("CONTROL")?.try_into().map_err(unfit)?),
         lost: take("LOST")?.try_into().map_err(unfit)?,
+        untold: take("UNTOLD")?.try_into().map_err(unfit)?,
+        telling: Mutex::new(take("TELLING")?.try_into().map_err(unfit)?),
     };
-    Ok((maps, take("EVENTS")?.try_into().map_err(unfit)?))
+    Ok((
+        maps,
+        take("EVENTS")?.try_into().map_err(unfit)?,
+        take("OBSERVATIONS")?.try_into().map_err(unfit)?,
+    ))
 }
 
 /// Makes the secret of this boot if there is none yet, and voids the verdicts an
