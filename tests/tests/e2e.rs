@@ -19,6 +19,8 @@ mod display;
 mod events;
 #[path = "e2e/failures.rs"]
 mod failures;
+#[path = "e2e/grants.rs"]
+mod grants;
 #[path = "e2e/load.rs"]
 mod load;
 #[path = "e2e/manager.rs"]
