@@ -8,6 +8,7 @@
 //! that waits is forgotten while the kernel still has it.
 
 mod asking;
+mod question;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use holdpoint_agent_common::OperationKey;
 use holdpoint_proto::v1;
 
-pub use self::report::Report;
+pub use self::{
+    question::{Ask, Decided, Ignored, Look, Verdict},
+    report::Report,
+};
 use crate::{
     kernel::{Answer, ArgumentsMac, Held, HoldId, Settled, TaskKey, TaskState},
     policy::OnDeny,
@@ -88,76 +92,6 @@ pub enum Ruling {
         /// Why.
         reason: String,
     },
-}
-
-/// A question to a person.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ask {
-    /// Names the request, the same after a restart.
-    pub request_id: String,
-    /// Digest of the context.
-    pub digest: [u8; 32],
-    /// What the person sees.
-    pub context: v1::RequestContext,
-    /// Wall-clock time of the stop.
-    pub held_at: prost_types::Timestamp,
-    /// Boot time, nanoseconds, at which nobody has answered.
-    pub deadline_ns: u64,
-    /// How a denial ends the operation.
-    pub on_deny: OnDeny,
-    /// What the arguments of an approved exec must be.
-    pub arguments: ArgumentsMac,
-    /// Start of the calling process, see [`crate::kernel::Facts`].
-    pub process_start_ns: u64,
-}
-
-/// A decision whose signature was verified.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Decided {
-    /// Which request.
-    pub request_id: String,
-    /// What was decided about.
-    pub digest: Vec<u8>,
-    /// What.
-    pub verdict: Verdict,
-    /// Who.
-    pub reviewer: String,
-}
-
-/// What a person decided.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Verdict {
-    /// It may go on, if a last look found what was approved.
-    Approved(Look),
-    /// It may not.
-    Denied,
-    /// It may not, anywhere.
-    Flagged,
-}
-
-/// What a last look at an operation found, before its approval is carried out.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Look {
-    /// This is the digest of its context now.
-    Digest([u8; 32]),
-    /// The path of its file leads elsewhere, or the file was written to.
-    Elsewhere,
-    /// It could not be looked at, and why.
-    Failed(String),
-}
-
-/// Why a decision changes nothing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Ignored {
-    /// No hold waits for it.
-    #[error("no hold waits for this request")]
-    Unknown,
-    /// It is about something else than what is held.
-    #[error("the decision is about another digest than the one that is held")]
-    Digest,
-    /// The hold was answered before.
-    #[error("the hold was answered before")]
-    Late,
 }
 
 #[derive(Clone, Debug)]
@@ -294,86 +228,6 @@ impl Holds {
             }
         }
         effects
-    }
-
-    /// A person decided.
-    pub fn decided(&mut self, decided: &Decided, now_ns: u64) -> Result<Vec<Effect>, Ignored> {
-        let (id, hold) = self
-            .by_request(&decided.request_id)
-            .ok_or(Ignored::Unknown)?;
-        let Phase::Asking(ask) = &hold.phase else {
-            return Err(Ignored::Late);
-        };
-        if decided.digest != ask.digest {
-            return Err(Ignored::Digest);
-        }
-        if now_ns >= ask.deadline_ns {
-            let report = Report::expired(&ask.request_id);
-            return Ok(self.refuse(id, report, now_ns));
-        }
-        let (request, reviewer) = (&ask.request_id, &decided.reviewer);
-        let report = match &decided.verdict {
-            Verdict::Approved(Look::Digest(digest)) if *digest == ask.digest => {
-                let report = Report::decided(request, reviewer, "");
-                let answer = Answer::Release(ask.arguments);
-                return Ok(vec![hold.answer(answer, now_ns, Some(report))]);
-            }
-            Verdict::Approved(Look::Elsewhere) => {
-                return Ok(self.ask_again(id, &decided.reviewer, now_ns));
-            }
-            Verdict::Approved(Look::Digest(_)) => Report::decided(
-                request,
-                reviewer,
-                "refused: what would run is no longer what was approved",
-            ),
-            Verdict::Approved(Look::Failed(why)) => Report::decided(
-                request,
-                reviewer,
-                &format!("refused: it could not be compared with what was approved: {why}"),
-            ),
-            Verdict::Denied => Report::decided(request, reviewer, ""),
-            Verdict::Flagged => Report::decided(request, reviewer, "flagged"),
-        };
-        Ok(self.refuse(id, report, now_ns))
-    }
-
-    /// The approval is of no use: the kernel would judge another file. It stops the
-    /// task again with that.
-    fn ask_again(&mut self, id: HoldId, reviewer: &str, now_ns: u64) -> Vec<Effect> {
-        let Some(hold) = self.waiting.get_mut(&id) else {
-            return Vec::new();
-        };
-        if let Phase::Asking(ask) = &hold.phase {
-            let report = Report::decided(&ask.request_id, reviewer, "");
-            hold.phase = Phase::Answered {
-                answer: Answer::Refuse,
-                at_ns: now_ns,
-                report: Some(report),
-            };
-        }
-        self.abandoned(
-            id,
-            "its file is another one by now, which is asked about anew",
-        )
-    }
-
-    /// The approver cannot put the request to a person, or `flagged`: need not.
-    pub fn rejected(
-        &mut self,
-        request_id: &str,
-        reason: &str,
-        flagged: bool,
-        now_ns: u64,
-    ) -> Vec<Effect> {
-        let Some((id, _)) = self.by_request(request_id) else {
-            return Vec::new();
-        };
-        let report = if flagged {
-            Report::flagged(request_id, reason)
-        } else {
-            Report::rejected(request_id, reason)
-        };
-        self.refuse(id, report, now_ns)
     }
 
     /// The kernel let the operation go on.

@@ -1,10 +1,93 @@
-//! Holds that a person is asked about: finding them, and letting one go on by a
-//! grant that came after the question.
+//! Holds that a person is asked about: finding them, and what their answer, the
+//! approver's or a grant's makes of them.
 
-use super::{Answer, Ask, Effect, HoldId, Holds, Phase, report};
+use super::{
+    Answer, Ask, Decided, Effect, HoldId, Holds, Ignored, Look, Phase, Verdict,
+    report::{self, Report},
+};
 use crate::kernel::Held;
 
 impl Holds {
+    /// A person decided.
+    pub fn decided(&mut self, decided: &Decided, now_ns: u64) -> Result<Vec<Effect>, Ignored> {
+        let (id, hold) = self
+            .by_request(&decided.request_id)
+            .ok_or(Ignored::Unknown)?;
+        let Phase::Asking(ask) = &hold.phase else {
+            return Err(Ignored::Late);
+        };
+        if decided.digest != ask.digest {
+            return Err(Ignored::Digest);
+        }
+        if now_ns >= ask.deadline_ns {
+            let report = Report::expired(&ask.request_id);
+            return Ok(self.refuse(id, report, now_ns));
+        }
+        let (request, reviewer) = (&ask.request_id, &decided.reviewer);
+        let report = match &decided.verdict {
+            Verdict::Approved(Look::Digest(digest)) if *digest == ask.digest => {
+                let report = Report::decided(request, reviewer, "");
+                let answer = Answer::Release(ask.arguments);
+                return Ok(vec![hold.answer(answer, now_ns, Some(report))]);
+            }
+            Verdict::Approved(Look::Elsewhere) => {
+                return Ok(self.ask_again(id, &decided.reviewer, now_ns));
+            }
+            Verdict::Approved(Look::Digest(_)) => Report::decided(
+                request,
+                reviewer,
+                "refused: what would run is no longer what was approved",
+            ),
+            Verdict::Approved(Look::Failed(why)) => Report::decided(
+                request,
+                reviewer,
+                &format!("refused: it could not be compared with what was approved: {why}"),
+            ),
+            Verdict::Denied => Report::decided(request, reviewer, ""),
+            Verdict::Flagged => Report::decided(request, reviewer, "flagged"),
+        };
+        Ok(self.refuse(id, report, now_ns))
+    }
+
+    /// The approval is of no use: the kernel would judge another file. It stops the
+    /// task again with that.
+    fn ask_again(&mut self, id: HoldId, reviewer: &str, now_ns: u64) -> Vec<Effect> {
+        let Some(hold) = self.waiting.get_mut(&id) else {
+            return Vec::new();
+        };
+        if let Phase::Asking(ask) = &hold.phase {
+            let report = Report::decided(&ask.request_id, reviewer, "");
+            hold.phase = Phase::Answered {
+                answer: Answer::Refuse,
+                at_ns: now_ns,
+                report: Some(report),
+            };
+        }
+        self.abandoned(
+            id,
+            "its file is another one by now, which is asked about anew",
+        )
+    }
+
+    /// The approver cannot put the request to a person, or `flagged`: need not.
+    pub fn rejected(
+        &mut self,
+        request_id: &str,
+        reason: &str,
+        flagged: bool,
+        now_ns: u64,
+    ) -> Vec<Effect> {
+        let Some((id, _)) = self.by_request(request_id) else {
+            return Vec::new();
+        };
+        let report = if flagged {
+            Report::flagged(request_id, reason)
+        } else {
+            Report::rejected(request_id, reason)
+        };
+        self.refuse(id, report, now_ns)
+    }
+
     /// The hold that `request_id` asks about.
     pub fn asking(&self, request_id: &str) -> Option<(&Held, &Ask)> {
         let hold = self.waiting.get(self.requests.get(request_id)?)?;
@@ -51,7 +134,6 @@ impl Holds {
 mod tests {
     use super::super::tests::*;
     use super::*;
-    use crate::holds::{Decided, Ignored, Look, Verdict};
 
     #[test]
     fn a_grant_answers_an_open_question_once() {
