@@ -57,6 +57,8 @@ CREATE TABLE sessions (
     started_at INTEGER NOT NULL,
     ended_at INTEGER,
     last_seen_at INTEGER NOT NULL,
+    -- Rows of session_processes: what one session can make us keep is bounded.
+    processes INTEGER NOT NULL DEFAULT 0,
     UNIQUE (host_id, id)
 ) STRICT;
 

@@ -66,7 +66,7 @@ pub(super) async fn operated(
         at,
     };
     // From the top, so that each finds its parent.
-    let mut parent: Option<(u32, i64)> = None;
+    let mut parent: Option<ProcessKey> = None;
     for ancestor in event.ancestry.iter().rev() {
         parent = Some(place.process(conn, ancestor, parent).await?);
     }
@@ -105,6 +105,9 @@ async fn seen(
     Ok(())
 }
 
+/// Pid and start: one process for as long as its machine runs.
+type ProcessKey = (u32, i64);
+
 /// Where and when a process was seen.
 #[derive(Clone, Copy, Debug)]
 struct Place<'a> {
@@ -122,8 +125,8 @@ impl Place<'_> {
         &self,
         conn: &mut SqliteConnection,
         process: &Process,
-        parent: Option<(u32, i64)>,
-    ) -> Result<(u32, i64), StoreError> {
+        parent: Option<ProcessKey>,
+    ) -> Result<ProcessKey, StoreError> {
         let mut start = process.start_time_ns.cast_signed();
         if process.tid != process.pid && process.tid != 0 {
             let known: Option<i64> = sqlx::query_scalar(
@@ -139,24 +142,72 @@ impl Place<'_> {
             .await?;
             start = known.unwrap_or(start);
         }
-        // The condition bounds what one session can make the approver keep.
-        sqlx::query(
-            "INSERT INTO session_processes (host_id, session_id, pid, start_time_ns, parent_pid,
-                 parent_start_time_ns, executable, argv, uid, first_seen, last_seen)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10
-             WHERE (SELECT count(*) FROM session_processes WHERE host_id = ?1 AND session_id = ?2)
-                 < ?11
-             ON CONFLICT (host_id, session_id, pid, start_time_ns) DO UPDATE SET
-                 executable = excluded.executable, argv = excluded.argv, uid = excluded.uid,
-                 parent_pid = coalesce(excluded.parent_pid, parent_pid),
-                 parent_start_time_ns =
-                     coalesce(excluded.parent_start_time_ns, parent_start_time_ns),
-                 first_seen = min(first_seen, excluded.first_seen),
-                 last_seen = max(last_seen, excluded.last_seen)",
+        let key = (process.pid, start);
+        if !self.seen_again(conn, key, process, parent).await? && self.has_room(conn).await? {
+            self.add(conn, key, process, parent).await?;
+        }
+        Ok(key)
+    }
+
+    /// Updates a process that is known. False if it is not.
+    async fn seen_again(
+        &self,
+        conn: &mut SqliteConnection,
+        (pid, start): ProcessKey,
+        process: &Process,
+        parent: Option<ProcessKey>,
+    ) -> Result<bool, StoreError> {
+        let updated = sqlx::query(
+            "UPDATE session_processes SET executable = ?, argv = ?, uid = ?,
+                 parent_pid = coalesce(?, parent_pid),
+                 parent_start_time_ns = coalesce(?, parent_start_time_ns),
+                 first_seen = min(first_seen, ?6), last_seen = max(last_seen, ?6)
+             WHERE host_id = ?7 AND session_id = ?8 AND pid = ?9 AND start_time_ns = ?10",
+        )
+        .bind(&process.executable)
+        .bind(argv(&process.argv))
+        .bind(process.uid)
+        .bind(parent.map(|(pid, _)| pid))
+        .bind(parent.map(|(_, start)| start))
+        .bind(self.at.get())
+        .bind(self.host_id)
+        .bind(self.session_id)
+        .bind(pid)
+        .bind(start)
+        .execute(&mut *conn)
+        .await?;
+        Ok(updated.rows_affected() == 1)
+    }
+
+    /// Takes a place for one more process. False if the session has too many.
+    async fn has_room(&self, conn: &mut SqliteConnection) -> Result<bool, StoreError> {
+        let taken = sqlx::query(
+            "UPDATE sessions SET processes = processes + 1
+             WHERE host_id = ? AND id = ? AND processes < ?",
         )
         .bind(self.host_id)
         .bind(self.session_id)
-        .bind(process.pid)
+        .bind(PROCESSES_MAX)
+        .execute(&mut *conn)
+        .await?;
+        Ok(taken.rows_affected() == 1)
+    }
+
+    async fn add(
+        &self,
+        conn: &mut SqliteConnection,
+        (pid, start): ProcessKey,
+        process: &Process,
+        parent: Option<ProcessKey>,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO session_processes (host_id, session_id, pid, start_time_ns, parent_pid,
+                 parent_start_time_ns, executable, argv, uid, first_seen, last_seen)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(self.host_id)
+        .bind(self.session_id)
+        .bind(pid)
         .bind(start)
         .bind(parent.map(|(pid, _)| pid))
         .bind(parent.map(|(_, start)| start))
@@ -164,17 +215,17 @@ impl Place<'_> {
         .bind(argv(&process.argv))
         .bind(process.uid)
         .bind(self.at.get())
-        .bind(PROCESSES_MAX)
+        .bind(self.at.get())
         .execute(&mut *conn)
         .await?;
-        Ok((process.pid, start))
+        Ok(())
     }
 
     /// The process runs `exec` now.
     async fn became(
         &self,
         conn: &mut SqliteConnection,
-        (pid, start): (u32, i64),
+        (pid, start): ProcessKey,
         exec: &Exec,
     ) -> Result<(), StoreError> {
         sqlx::query(

@@ -34,7 +34,7 @@ pub(super) fn on_host(draft: &mut Draft, texts: &mut Texts, host: &HostRef) {
 /// A process that runs.
 pub(super) fn process(texts: &mut Texts, place: &'static str, process: &Process) -> Object {
     let path = texts.bytes(place, &process.executable);
-    let name = texts.bytes("name", base_name(&process.executable));
+    let name = texts.shown(base_name(&process.executable));
     let room = texts.limits.text;
     Object::new()
         .with("pid", process.pid)
@@ -79,7 +79,7 @@ fn caller(texts: &mut Texts, caller: &Process, ancestry: &[Process]) -> Object {
             Object::new()
                 .with("pid", one.pid)
                 .with("uid", identity(one))
-                .text("name", texts.bytes("name", base_name(&one.executable)))
+                .text("name", texts.shown(base_name(&one.executable)))
                 .text(
                     "path",
                     texts.bytes("actor.process.ancestry.path", &one.executable),
@@ -117,7 +117,7 @@ impl Attempt<'_> {
     /// The operation in a few words, for a message.
     pub(super) fn in_words(&self, texts: &mut Texts) -> String {
         match self.kind() {
-            Some(Kind::Exec(exec)) => format!("exec of {}", texts.bytes("message", &exec.path)),
+            Some(Kind::Exec(exec)) => format!("exec of {}", texts.shown(&exec.path)),
             Some(Kind::Connect(connect)) => format!("connect to {}", destination(connect)),
             None => "an operation".to_owned(),
         }
@@ -236,7 +236,7 @@ pub(super) fn count(length: usize) -> i64 {
 /// The process an exec would make of its caller.
 fn launched(texts: &mut Texts, exec: &Exec, caller: Option<&Process>) -> Object {
     let path = texts.bytes("process.file.path", &exec.path);
-    let name = texts.bytes("name", base_name(&exec.path));
+    let name = texts.shown(base_name(&exec.path));
     let mut file = file(&name, &path);
     if let Some(identity) = &exec.file {
         file = file

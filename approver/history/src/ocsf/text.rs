@@ -71,6 +71,11 @@ impl Texts {
         text[..end].to_owned()
     }
 
+    /// `bytes` for reading only: they are whole elsewhere in the record.
+    pub(super) fn shown(&mut self, bytes: &[u8]) -> String {
+        self.text(&String::from_utf8_lossy(bytes))
+    }
+
     /// `bytes` for reading; whole in `unmapped.raw` under the name `place` if
     /// they are no UTF-8.
     pub(super) fn bytes(&mut self, place: &'static str, bytes: &[u8]) -> String {
@@ -79,12 +84,13 @@ impl Texts {
         }
         let kept = &bytes[..bytes.len().min(self.limits.text)];
         self.cut |= kept.len() < bytes.len();
-        self.raw.push(
-            Object::new()
-                .with("name", place)
-                .with("base64", BASE64.encode(kept))
-                .into(),
-        );
+        let raw = Object::new()
+            .with("name", place)
+            .with("base64", BASE64.encode(kept))
+            .into();
+        if !self.raw.contains(&raw) {
+            self.raw.push(raw);
+        }
         String::from_utf8_lossy(kept).into_owned()
     }
 

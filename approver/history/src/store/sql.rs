@@ -50,11 +50,11 @@ impl History {
                 sql.len()
             )));
         }
-        let state = self.context.state();
+        let (config, environment) = (self.context.copied_config(), self.context.runtime_env());
         let (snapshot, sql) = (self.snapshot(), sql.to_owned());
         self.run(async move {
             // A context of its own: what one statement makes no other sees.
-            let context = SessionContext::new_with_state(state);
+            let context = SessionContext::new_with_config_rt(config, environment);
             let answer = tokio::time::timeout(WITHIN, answer(&context, snapshot, &sql, limit));
             answer.await.map_err(|_| {
                 HistoryError::Sql(format!(
