@@ -22,7 +22,7 @@ use crate::{
     grpc, http,
     log::{self, Log, LogError},
     metrics::Metrics,
-    service::{Approver, expiry, now},
+    service::{Approver, expiry, keeping, now},
     signer::{Signer, SignerError},
     state_dir::{Claim, StateDir, StateDirError},
     store::{Store, StoreError},
@@ -278,6 +278,7 @@ impl Server {
             )
         });
         let expiry = Owned(tokio::spawn(expiry::run(Arc::clone(&approver))));
+        let keeping = Owned(tokio::spawn(keeping::run(Arc::clone(&approver))));
         let growth = Owned(tokio::spawn(log::run(Arc::clone(&log))));
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let started = AuditRecord::Started {
@@ -309,7 +310,7 @@ impl Server {
                 })
             }
         };
-        drop((expiry, web, monitor));
+        drop((expiry, keeping, web, monitor));
         if let Err(error) = approver.record(&AuditRecord::Stopped { version }).await {
             tracing::error!(error = error_chain(&error), "the end was not recorded");
         }

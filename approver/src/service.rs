@@ -14,6 +14,7 @@ pub(crate) mod flags;
 pub(crate) mod grants;
 pub(crate) mod hosts;
 pub(crate) mod intake;
+pub(crate) mod keeping;
 pub(crate) mod login;
 pub(crate) mod numbers;
 pub(crate) mod publish;

@@ -58,7 +58,7 @@ impl From<HistoryError> for EventsError {
 /// The history, and whose turn it is to bring it up to date.
 #[derive(Debug)]
 pub(super) struct Events {
-    history: Arc<History>,
+    pub(super) history: Arc<History>,
     refreshing: Mutex<()>,
 }
 

@@ -114,7 +114,6 @@ impl Store {
         Ok(log_index)
     }
 
-    #[allow(dead_code, reason = "records stay until the log has them")]
     /// Deletes all records below `below`: they are in Parquet, and in the log.
     pub(crate) async fn drop_kept(&self, below: u64) -> Result<(), StoreError> {
         let mut change = self.begin().await?;
