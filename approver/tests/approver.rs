@@ -18,6 +18,8 @@ mod events;
 mod kit;
 #[path = "approver/lifecycle.rs"]
 mod lifecycle;
+#[path = "approver/log.rs"]
+mod log;
 #[path = "approver/login.rs"]
 mod login;
 #[path = "approver/requests.rs"]

@@ -16,14 +16,14 @@ use tonic::{
 use crate::kit::{Approver, Bearer, Host, assert_status, within};
 
 /// A host's event stream.
-struct Spool {
+pub(crate) struct Spool {
     up: mpsc::Sender<PublishRequest>,
     down: Streaming<PublishResponse>,
 }
 
 impl Spool {
     /// Opens a spool whose oldest event is `first`, and gives what is stored.
-    async fn open(host: &Host, id: u8, first: u64) -> Result<(Self, u64), Status> {
+    pub(crate) async fn open(host: &Host, id: u8, first: u64) -> Result<(Self, u64), Status> {
         let mut spool = Self::raw(host).await?;
         spool
             .say(Up::Open(OpenSpool {
@@ -59,9 +59,14 @@ impl Spool {
         }
     }
 
-    async fn send(&mut self, events: Vec<Event>) -> Result<u64, Status> {
-        self.say(Up::Batch(EventBatch { events })).await;
+    pub(crate) async fn send(&mut self, events: Vec<Event>) -> Result<u64, Status> {
+        self.offer(events).await;
         self.stored().await
+    }
+
+    /// Sends `events` and waits for no answer.
+    pub(crate) async fn offer(&mut self, events: Vec<Event>) {
+        self.say(Up::Batch(EventBatch { events })).await;
     }
 }
 
@@ -97,15 +102,15 @@ fn exec(sequence: u64, path: &str, action: Action) -> Event {
     }
 }
 
-fn execs(numbers: std::ops::RangeInclusive<u64>) -> Vec<Event> {
+pub(crate) fn execs(numbers: std::ops::RangeInclusive<u64>) -> Vec<Event> {
     numbers
         .map(|number| exec(number, "/usr/bin/curl", Action::Denied))
         .collect()
 }
 
-type Auditor = AuditClient<InterceptedService<Channel, Bearer>>;
+pub(crate) type Auditor = AuditClient<InterceptedService<Channel, Bearer>>;
 
-async fn auditor(approver: &Approver, name: &str) -> Auditor {
+pub(crate) async fn auditor(approver: &Approver, name: &str) -> Auditor {
     let bearer = approver.bearer(name).await;
     AuditClient::with_interceptor(approver.channel().await, bearer)
         .max_decoding_message_size(64 * 1024 * 1024)
