@@ -5,7 +5,7 @@
 mod steps;
 mod world;
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, time::Instant};
 
 use anyhow::{Context as _, Result};
 
@@ -55,9 +55,11 @@ fn tell(layout: &Layout, tally: &mut Tally) -> Result<()> {
     let system = System::boot(layout, KERNEL, &disk, &share, &logs);
     let mut world = World::new(system?);
     for (name, step) in STEPS {
+        let start = Instant::now();
         match step(&mut world) {
             Ok(()) => {
-                println!("test install::{name} ... ok");
+                let time = start.elapsed().as_secs_f32();
+                println!("test install::{name} ... ok ({time:.1} s)");
                 tally.pass();
             }
             Err(error) => {
