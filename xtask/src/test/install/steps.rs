@@ -40,6 +40,10 @@ const THE_SYSTEMS_OWN: [&str; 4] = [
     "/etc/.pwd.lock",
 ];
 
+/// Asked about both at once, systemctl would be content with one.
+const BOTH_ACTIVE: &str =
+    "systemctl is-active holdpointd.service && systemctl is-active holdpoint-approver.service";
+
 const POLICY: &str = r#"default = "allow"
 deadline = "10m"
 [[rules]]
@@ -205,8 +209,7 @@ fn reboot(world: &mut World<'_>) -> Result<()> {
     world.hold("before")?;
     world.reboot()?;
     world.until("the services, by themselves", |world| {
-        let said =
-            world.attempt("systemctl is-active holdpointd.service holdpoint-approver.service")?;
+        let said = world.attempt(BOTH_ACTIVE)?;
         Ok((said.code == 0).then_some(()))
     })?;
     ensure!(
@@ -227,7 +230,7 @@ fn reinstall(world: &mut World<'_>) -> Result<()> {
         "DEBIAN_FRONTEND=noninteractive apt-get install --yes --reinstall \
          --no-install-recommends {SHARE}/*.deb"
     ))?;
-    world.run("systemctl is-active holdpointd.service holdpoint-approver.service")?;
+    world.run(BOTH_ACTIVE)?;
     still_held(world, "/home/agent/upgraded")?;
     approve(world)?;
     happens(world, "/home/agent/upgraded")
