@@ -32,12 +32,15 @@ pub(super) const STEPS: [(&str, Step); 15] = [
 const ALL_FILES: &str = "find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /run \
     -o -path /tmp -o -path /var/tmp -o -path /var/log -o -path /var/cache -o -path /var/lib/apt \
     -o -path /home \\) -prune -o -print | sort";
-/// dpkg's own memory of what it did, and systemd's of its clock and random seed.
-const THE_SYSTEMS_OWN: [&str; 4] = [
+/// dpkg's own memory of what it did, systemd's of its clock and random seed, and
+/// what `useradd` keeps of the lists it changes.
+const THE_SYSTEMS_OWN: [&str; 6] = [
     "/var/lib/dpkg/",
     "/var/lib/systemd/",
     "/var/lib/private",
     "/etc/.pwd.lock",
+    "/etc/subgid-",
+    "/etc/subuid-",
 ];
 
 /// Asked about both at once, systemctl would be content with one.
