@@ -24,7 +24,7 @@ const PORT: &str = "holdpoint.commands";
 const UNIT_NAME: &str = "holdpoint-test.service";
 const HANDS: &str = "hands.sh";
 /// An emulated machine with systemd needs half a minute.
-const BOOT: Duration = Duration::from_mins(3);
+const BOOT: Duration = Duration::from_mins(5);
 const SHUTDOWN: Duration = Duration::from_mins(2);
 
 /// Runs every line it is sent, which is a script, and answers with one line: the
