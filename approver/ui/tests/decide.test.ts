@@ -20,7 +20,7 @@ it("approves, and the process goes on within a second of the click", async () =>
   console.log(`     from the click to the release: ${taken.toFixed(0)} ms`);
   expect(taken).toBeLessThan(1_000);
   const request = await sent;
-  expect(request.postDataJSON()).toEqual({ verdict: "approve", reason: "I know where this goes", digest, grant: null });
+  expect(request.postDataJSON()).toEqual({ verdict: "approve", reason: "I know where this goes", digest });
   expect(request.headers()["idempotency-key"]).toMatch(/^[0-9a-f]{32}$/);
   await page.getByRole("heading", { name: "approved by ada" }).waitFor();
   await page.getByText("The operation went on.").waitFor();
@@ -93,7 +93,7 @@ it("refuses the owner, and says why", async () => {
     const response = await fetch(`/api/v1/requests/${id}/decision`, {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-CSRF-Token": me.csrf_token, "Idempotency-Key": "around" },
-      body: JSON.stringify({ verdict: "approve", reason: "mine", digest, grant: null }),
+      body: JSON.stringify({ verdict: "approve", reason: "mine", digest }),
     });
     return { status: response.status, problem: (await response.json()) as { code: string } };
   });

@@ -148,7 +148,8 @@ export interface DecisionBody {
   verdict: Verdict;
   reason: string;
   digest: string;
-  grant: WishedGrant | null;
+  /** Absent: once. */
+  grant?: WishedGrant;
 }
 
 export interface IssuedGrant {
@@ -263,8 +264,7 @@ export interface EnrolmentToken {
   id: string;
   label: string;
   expires_at: string | null;
-  created_at?: string | null;
-  used_by?: string | null;
+  state?: "unused" | "used" | "expired";
 }
 
 export interface NewEnrolmentToken extends EnrolmentToken {

@@ -39,7 +39,7 @@ it("gives a grant only with an approval for more than once", () => {
 
 it("has one key for one decision, and another for another", () => {
   const ring = new Keyring();
-  const body: DecisionBody = { verdict: "approve", reason: "r", digest: "d", grant: null };
+  const body: DecisionBody = { verdict: "approve", reason: "r", digest: "d" };
   const key = ring.of("1", body);
   expect(key).toMatch(/^[0-9a-f]{32}$/);
   expect(ring.of("1", { ...body })).toBe(key);
