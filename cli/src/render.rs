@@ -2,6 +2,7 @@
 //! text, with everything that comes from elsewhere escaped.
 
 pub(crate) mod event;
+pub(crate) mod grants;
 pub(crate) mod json;
 pub(crate) mod list;
 pub(crate) mod operation;

@@ -4,6 +4,7 @@
 //! Owns the connection and what its errors mean; decides nothing.
 
 mod error;
+mod grants;
 
 use std::time::Duration;
 
