@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{Approver, now};
 use crate::{
     ca::Peer,
+    domain::audit::Actor,
     live::Reload,
     store::{
         StoreError,
@@ -95,14 +96,14 @@ impl Approver {
     ) -> Result<(), RevokeHostError> {
         let unknown = || RevokeHostError::Unknown(id.chars().take(64).collect());
         let id: Uuid = id.parse().map_err(|_| unknown())?;
-        let by = caller.username.as_str();
-        if !self.store.revoke_host(id, by, now()).await? {
+        let by = Actor::Person(caller.username.to_string());
+        if !self.store.revoke_host(id, &by, now()).await? {
             return Err(match self.store.host(id).await? {
                 Some(_) => RevokeHostError::Revoked(id),
                 None => unknown(),
             });
         }
-        tracing::info!(host.id = %id, user.name = by, "host revoked");
+        tracing::info!(host.id = %id, user.name = %caller.username, "host revoked");
         self.live.changed();
         self.live.reload(Reload::Host(id));
         Ok(())
