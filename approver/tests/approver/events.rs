@@ -172,7 +172,8 @@ async fn a_batch_of_a_thousand_is_taken_and_a_larger_one_refused() {
     );
     let (mut spool, stored) = Spool::open(&host, 1, 1001).await.unwrap();
     assert_eq!(stored, 1000);
-    let long = exec(1001, &"x".repeat(1024 * 1024), Action::Denied);
+    // The path is there twice.
+    let long = exec(1001, &"x".repeat(526 * 1024), Action::Denied);
     let refused = spool.send(vec![long]).await;
     assert_status(refused, Code::InvalidArgument, "the most is 1048576");
 }
