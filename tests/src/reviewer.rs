@@ -19,10 +19,17 @@ const MESSAGE_MAX: usize = 16 * 1024 * 1024;
 
 /// A person who is logged in.
 #[derive(Clone)]
-pub struct Reviewer(ReviewsClient<InterceptedService<Channel, Bearer>>);
+pub struct Reviewer(
+    ReviewsClient<InterceptedService<Channel, Bearer>>,
+    InterceptedService<Channel, Bearer>,
+);
+
+/// What happened, as a person asks for it.
+pub type Audit = AuditClient<InterceptedService<Channel, Bearer>>;
 
 #[derive(Clone)]
-struct Bearer(MetadataValue<Ascii>);
+/// Adds who asks to every call.
+pub struct Bearer(MetadataValue<Ascii>);
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
@@ -53,9 +60,16 @@ impl Reviewer {
                 .parse()
                 .unwrap(),
         );
+        let channel = InterceptedService::new(channel, bearer);
         Self(
-            ReviewsClient::with_interceptor(channel, bearer).max_decoding_message_size(MESSAGE_MAX),
+            ReviewsClient::new(channel.clone()).max_decoding_message_size(MESSAGE_MAX),
+            channel,
         )
+    }
+
+    /// Their questions about what happened.
+    pub fn audit(&self) -> Audit {
+        AuditClient::new(self.1.clone()).max_decoding_message_size(MESSAGE_MAX)
     }
 
     /// All requests in `state`, newest first. Asks again while the approver is

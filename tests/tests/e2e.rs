@@ -21,6 +21,8 @@ mod events;
 mod failures;
 #[path = "e2e/grants.rs"]
 mod grants;
+#[path = "e2e/killed.rs"]
+mod killed;
 #[path = "e2e/load.rs"]
 mod load;
 #[path = "e2e/manager.rs"]
