@@ -12,11 +12,12 @@ use crate::{patience::within, reviewer::Reviewer};
 pub const PASSWORD: &str = "correct horse battery";
 
 /// Accounts every approver has. `owner` is accountable for the sessions.
-pub const ACCOUNTS: [(&str, Role); 4] = [
+pub const ACCOUNTS: [(&str, Role); 5] = [
     ("owner", Role::Reviewer),
     ("ada", Role::Reviewer),
     ("bob", Role::Reviewer),
     ("vera", Role::Viewer),
+    ("carol", Role::Administrator),
 ];
 
 /// An approver on a port of its own.
@@ -83,6 +84,11 @@ impl Approver {
     /// Its address for people.
     pub fn address(&self) -> String {
         format!("https://localhost:{}", self.port())
+    }
+
+    /// Where its dashboard is.
+    pub fn web_address(&self) -> String {
+        format!("https://localhost:{}", self.config.web.listen.port())
     }
 
     /// Path of its CA certificate.

@@ -96,6 +96,16 @@ impl Needs {
         }
     }
 
+    /// The dashboard in a browser.
+    pub(crate) fn browser() -> Self {
+        Self {
+            parts: vec![Part::Browser],
+            kernels: Vec::new(),
+            system: false,
+            update: false,
+        }
+    }
+
     /// Both at once.
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.parts.extend(other.parts);

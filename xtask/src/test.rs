@@ -88,6 +88,9 @@ pub(crate) fn main(layout: &Layout, args: &Args) -> Result<ExitCode> {
     if chosen(Level::Vm) {
         needs = needs.and(Needs::guests(&kernels));
     }
+    if chosen(Level::Ui) {
+        needs = needs.and(Needs::browser());
+    }
     if chosen(Level::Install) {
         needs = needs
             .and(Needs::packages())
@@ -110,7 +113,7 @@ pub(crate) fn main(layout: &Layout, args: &Args) -> Result<ExitCode> {
             Level::E2e => levels::e2e(layout, &args.filters, &mut tally),
             Level::Vm => levels::vm(layout, &kernels, &args.filters, &mut tally),
             Level::Install => install::level(layout, &args.filters, &mut tally),
-            Level::Ui => say("there is no dashboard yet, and so there are no ui tests: 0 tests"),
+            Level::Ui => levels::ui(layout, &args.filters, &mut tally),
         }
         times.push((level, start.elapsed()));
     }
@@ -122,7 +125,8 @@ pub(crate) fn main(layout: &Layout, args: &Args) -> Result<ExitCode> {
 }
 
 fn build_for(layout: &Layout, args: &Args) -> Result<()> {
-    let programs = |level: &Level| matches!(level, Level::E2e | Level::Vm | Level::Install);
+    let programs =
+        |level: &Level| matches!(level, Level::E2e | Level::Vm | Level::Ui | Level::Install);
     if args.only.is_empty() || args.only.iter().any(programs) {
         build::programs(layout, false).map(drop)
     } else {

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     build::{dashboard, host_cargo, product_cargo},
     layout::Layout,
-    process::{output, say, shown},
+    process::{find, output, run, say, shown},
     vm::{self, Ending, Ends, Folder, Job, Kernel, Parts, Size},
 };
 
@@ -34,6 +34,12 @@ const NO_BPF: &str = "lsm=lockdown,yama,apparmor";
 /// How often a guest may try to come up.
 const BOOTS: u32 = 3;
 const BIN_DIR: &str = "HOLDPOINT_BIN_DIR";
+/// The program that the dashboard is tested before.
+const STAGE_PROGRAM: &str = "dashboard-stage";
+/// How the dashboard's tests learn of it, of the browser, and of where pictures go.
+const STAGE: &str = "HOLDPOINT_STAGE";
+const BROWSER: &str = "HOLDPOINT_CHROMIUM";
+const ARTIFACTS: &str = "HOLDPOINT_UI_ARTIFACTS";
 /// Words that a test's name has to contain one of.
 const FILTER: &str = "HOLDPOINT_TEST_FILTER";
 
@@ -47,6 +53,23 @@ pub(crate) fn unit(layout: &Layout, filters: &[String], tally: &mut Tally) {
     match dashboard::script(layout, "test") {
         Ok(script) => dashboard_test(script, "unit (dashboard)", filters, tally),
         Err(error) => tally.fail("unit (dashboard)", &format!("{error:#}")),
+    }
+}
+
+/// The dashboard in a real browser, before a real approver with a host whose
+/// kernel is simulated.
+pub(crate) fn ui(layout: &Layout, filters: &[String], tally: &mut Tally) {
+    let script = dashboard_stage(layout).and_then(|stage| {
+        let mut script = dashboard::script(layout, "test:browser")?;
+        script
+            .env(STAGE, stage)
+            .env(ARTIFACTS, layout.artifacts().join("ui"))
+            .env(BROWSER, find("chromium").context("chromium is missing")?);
+        Ok(script)
+    });
+    match script {
+        Ok(script) => dashboard_test(script, "ui", filters, tally),
+        Err(error) => tally.fail("ui", &format!("{error:#}")),
     }
 }
 
@@ -156,6 +179,13 @@ fn vm_program(layout: &Layout) -> Result<PathBuf> {
         .filter(|message| message["target"]["name"] == "vm")
         .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
         .context("cargo built no program for the test target `vm`")
+}
+
+/// Builds what the dashboard is tested before.
+fn dashboard_stage(layout: &Layout) -> Result<PathBuf> {
+    let mut build = product_cargo(layout, "build");
+    run(build.args(["--quiet", "--bin", STAGE_PROGRAM]))?;
+    Ok(layout.bin_dir(false).join(STAGE_PROGRAM))
 }
 
 fn dashboard_test(mut script: Command, label: &str, filters: &[String], tally: &mut Tally) {
