@@ -206,7 +206,7 @@ pub(super) async fn decide(
         },
         reason: body.reason,
         digest_shown: digest(&body.digest)?,
-        grant: body.grant.map(wish).transpose()?,
+        grant: body.grant.as_ref().map(wish).transpose()?,
         idempotency_key: key(&headers)?,
     };
     let (approver, login) = (web.approver.clone(), caller.login.clone());
@@ -224,7 +224,7 @@ pub(super) async fn decide(
     }
 }
 
-fn wish(wish: GrantWish) -> Result<Wish, Problem> {
+fn wish(wish: &GrantWish) -> Result<Wish, Problem> {
     // To the host a zero would mean any number; here it means a mistake.
     if wish.max_uses == Some(0) {
         let detail = "max_uses is 0; leave it out for any number";
