@@ -64,7 +64,7 @@ impl Admin {
     ) -> Result<EnrolmentToken, AdminError> {
         let (token, secret) = mint(ttl, label)?;
         let authority = ca::load_or_create(&self.directory, token.created_at)?;
-        self.store.add_token(&token).await?;
+        self.store.add_token(&token, &Actor::Local).await?;
         Ok(EnrolmentToken {
             approver: self.address.to_string(),
             ca: authority.certificate().to_owned(),
@@ -95,7 +95,7 @@ impl Admin {
             password_hash: self.passwords.hash(password.to_owned()).await?,
             created_at: now(),
         };
-        if self.store.add_user(&user).await? {
+        if self.store.add_user(&user, &Actor::Local).await? {
             Ok(())
         } else {
             Err(AdminError::UserExists(name.clone()))
@@ -118,7 +118,8 @@ impl Admin {
     pub async fn set_password(&self, name: &AccountName, password: &str) -> Result<(), AdminError> {
         check_password(password)?;
         let hash = self.passwords.hash(password.to_owned()).await?;
-        if self.store.set_password(name, &hash).await? {
+        let set = self.store.set_password(name, &hash, &Actor::Local, now());
+        if set.await? {
             Ok(())
         } else {
             Err(AdminError::NoUser(name.clone()))
@@ -127,12 +128,14 @@ impl Admin {
 
     /// Removes an account and its logins.
     pub async fn remove_user(&self, name: &AccountName) -> Result<(), AdminError> {
-        changed(self.store.remove_user(name).await?, name)
+        let removed = self.store.remove_user(name, &Actor::Local, now());
+        changed(removed.await?, name)
     }
 
     /// Gives an account another role.
     pub async fn set_role(&self, name: &AccountName, role: Role) -> Result<(), AdminError> {
-        changed(self.store.set_role(name, role).await?, name)
+        let set = self.store.set_role(name, role, &Actor::Local, now());
+        changed(set.await?, name)
     }
 
     /// Every host, in the order they enrolled.

@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER;
 use holdpoint_proto::token::EnrolmentToken;
 use uuid::Uuid;
 
-use super::{Approver, hosts::check_hostname, now};
+use super::{Approver, hosts::check_hostname, now, users::actor};
 use crate::{
     ca::IssueError,
     domain::{
@@ -108,7 +108,7 @@ impl Approver {
         label: &str,
     ) -> Result<(NewToken, String), TokenError> {
         let (token, secret) = mint(life, label)?;
-        self.store.add_token(&token).await?;
+        self.store.add_token(&token, &actor(caller)).await?;
         tracing::info!(user.name = %caller.username, token.id, "enrolment token made");
         let text = EnrolmentToken {
             approver: self.address.to_string(),

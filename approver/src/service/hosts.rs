@@ -129,6 +129,16 @@ impl Approver {
         Ok(())
     }
 
+    /// Notes that a stream of `host` has ended, unless another took over.
+    pub(crate) async fn part(&self, host: Uuid) -> Result<(), StoreError> {
+        if self.live.connected().contains(&host) {
+            return Ok(());
+        }
+        self.store.host_left(host, now()).await?;
+        self.live.reload(Reload::Host(host));
+        Ok(())
+    }
+
     /// Notes what a host says about itself.
     pub(crate) async fn greet(&self, host: Uuid, hello: &Hello) -> Result<(), StoreError> {
         let sighting = Sighting {

@@ -9,6 +9,7 @@ use super::{Approver, now};
 use crate::{
     domain::{
         account::{AccountName, NameError, PASSWORD_MAX, PasswordError, Role, Via, check_password},
+        audit::Actor,
         capability::{Capability, Lacking},
         secret,
         throttle::Throttled,
@@ -77,7 +78,7 @@ impl Approver {
             password_hash: self.passwords.hash(password).await?,
             created_at: now(),
         };
-        if !self.store.add_user(&user).await? {
+        if !self.store.add_user(&user, &actor(caller)).await? {
             return Err(UserError::Exists(user.name));
         }
         tracing::info!(user.name = %user.name, %role, by = %caller.username, "user added");
@@ -92,7 +93,8 @@ impl Approver {
         role: Role,
     ) -> Result<User, UserError> {
         let name = of_another(caller, name)?;
-        changed(self.store.set_role(&name, role).await?, &name)?;
+        let set = self.store.set_role(&name, role, &actor(caller), now());
+        changed(set.await?, &name)?;
         tracing::info!(user.name = %name, %role, by = %caller.username, "role changed");
         let user = self.store.user(name.as_str()).await?;
         user.ok_or(UserError::Unknown(name))
@@ -110,7 +112,8 @@ impl Approver {
         let name: AccountName = name.parse()?;
         let (password, made_up) = given_or_made_up(password)?;
         let hash = self.passwords.hash(password).await?;
-        if !self.store.set_password(&name, &hash).await? {
+        let set = self.store.set_password(&name, &hash, &actor(caller), now());
+        if !set.await? {
             return Err(UserError::Unknown(name));
         }
         tracing::info!(user.name = %name, by = %caller.username, "password reset");
@@ -153,7 +156,8 @@ impl Approver {
     /// Removes an account and its logins; its decisions stay.
     pub(crate) async fn remove_user(&self, caller: &Login, name: &str) -> Result<(), UserError> {
         let name = of_another(caller, name)?;
-        changed(self.store.remove_user(&name).await?, &name)?;
+        let removed = self.store.remove_user(&name, &actor(caller), now());
+        changed(removed.await?, &name)?;
         tracing::info!(user.name = %name, by = %caller.username, "user removed");
         Ok(())
     }
@@ -167,6 +171,11 @@ fn of_another(caller: &Login, name: &str) -> Result<AccountName, UserError> {
         return Err(UserError::Oneself);
     }
     Ok(name)
+}
+
+/// `caller`, as a record names them.
+pub(super) fn actor(caller: &Login) -> Actor {
+    Actor::Person(caller.username.to_string())
 }
 
 fn changed(changed: Changed, name: &AccountName) -> Result<(), UserError> {

@@ -159,6 +159,7 @@ impl FromRow<'_, SqliteRow> for ApiToken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::audit::Actor;
     use crate::store::{
         open::tests::store,
         users::{Changed, User},
@@ -174,7 +175,7 @@ mod tests {
             password_hash: "h1".into(),
             created_at: Millis::new(0),
         };
-        assert!(store.add_user(&user).await.unwrap());
+        assert!(store.add_user(&user, &Actor::Local).await.unwrap());
         let token = |id: &str, role| ApiToken {
             id: id.into(),
             username: name.clone(),
@@ -214,7 +215,13 @@ mod tests {
         let left = store.api_tokens(&name, Millis::new(2)).await.unwrap();
         assert_eq!(left.len(), 1);
 
-        assert_eq!(store.remove_user(&name).await.unwrap(), Changed::Done);
+        assert_eq!(
+            store
+                .remove_user(&name, &Actor::Local, Millis::new(3))
+                .await
+                .unwrap(),
+            Changed::Done
+        );
         assert_eq!(role([2; 32], 2).await, None, "the person is gone");
     }
 }

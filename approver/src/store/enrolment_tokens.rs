@@ -7,7 +7,11 @@ use super::{
     hosts::{self, NewHost},
     record,
 };
-use crate::domain::{audit::AuditRecord, secret::SecretHash, time::Millis};
+use crate::domain::{
+    audit::{Actor, AuditRecord},
+    secret::SecretHash,
+    time::Millis,
+};
 
 /// An enrolment token, without its secret.
 #[derive(Clone, Debug)]
@@ -33,7 +37,8 @@ pub(crate) struct NewToken {
 
 impl Store {
     /// Adds a token.
-    pub(crate) async fn add_token(&self, token: &NewToken) -> Result<(), StoreError> {
+    pub(crate) async fn add_token(&self, token: &NewToken, by: &Actor) -> Result<(), StoreError> {
+        let mut change = self.begin().await?;
         sqlx::query(
             "INSERT INTO enrolment_tokens (id, secret_sha256, label, created_at, expires_at)
              VALUES (?, ?, ?, ?, ?)",
@@ -43,8 +48,16 @@ impl Store {
         .bind(&token.label)
         .bind(token.created_at.get())
         .bind(token.expires_at.get())
-        .execute(&self.write)
+        .execute(&mut *change)
         .await?;
+        let made = AuditRecord::TokenMade {
+            id: token.id.clone(),
+            label: token.label.clone(),
+            expires_at: token.expires_at.get(),
+            by: by.clone(),
+        };
+        events::append(&mut change, token.created_at, &made).await?;
+        change.commit().await?;
         Ok(())
     }
 
@@ -153,7 +166,7 @@ mod tests {
             created_at: Millis::new(0),
             expires_at: Millis::new(100),
         };
-        store.add_token(&token).await.unwrap();
+        store.add_token(&token, &Actor::Local).await.unwrap();
         assert!(
             !store
                 .enrol(&[7; 32], &host(), Millis::new(100))

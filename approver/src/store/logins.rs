@@ -130,6 +130,7 @@ impl FromRow<'_, SqliteRow> for Login {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::audit::Actor;
     use crate::store::{
         open::tests::store,
         users::{Changed, User},
@@ -144,8 +145,11 @@ mod tests {
             password_hash: "h1".into(),
             created_at: Millis::new(0),
         };
-        assert!(store.add_user(&user).await.unwrap());
-        assert!(!store.add_user(&user).await.unwrap(), "taken");
+        assert!(store.add_user(&user, &Actor::Local).await.unwrap());
+        assert!(
+            !store.add_user(&user, &Actor::Local).await.unwrap(),
+            "taken"
+        );
         let (now, end) = (Millis::new(1), Millis::new(10));
         let add = async |hash: [u8; 32], password: &str| {
             store
@@ -164,7 +168,12 @@ mod tests {
         assert!(!known([1; 32], now).await, "logged out");
 
         assert!(add([3; 32], "h1").await);
-        assert!(store.set_password(&user.name, "h2").await.unwrap());
+        assert!(
+            store
+                .set_password(&user.name, "h2", &Actor::Local, now)
+                .await
+                .unwrap()
+        );
         assert!(!known([3; 32], now).await, "password changed");
         assert!(
             !add([4; 32], "h1").await,
@@ -172,9 +181,18 @@ mod tests {
         );
 
         assert!(add([5; 32], "h2").await);
-        assert_eq!(store.remove_user(&user.name).await.unwrap(), Changed::Done);
+        assert_eq!(
+            store
+                .remove_user(&user.name, &Actor::Local, now)
+                .await
+                .unwrap(),
+            Changed::Done
+        );
         assert!(!known([5; 32], now).await, "removed");
-        let again = store.remove_user(&user.name).await.unwrap();
+        let again = store
+            .remove_user(&user.name, &Actor::Local, now)
+            .await
+            .unwrap();
         assert_eq!(again, Changed::Unknown);
     }
 }

@@ -2,9 +2,10 @@
 
 use sqlx::{FromRow, Row as _, Sqlite, Transaction, sqlite::SqliteRow};
 
-use super::{Store, StoreError, parse};
+use super::{Store, StoreError, events, parse};
 use crate::domain::{
     account::{AccountName, Role},
+    audit::{Actor, AuditRecord},
     secret::SecretHash,
     time::Millis,
 };
@@ -32,7 +33,8 @@ pub(crate) enum Changed {
 
 impl Store {
     /// Adds `user`. False if the name is taken.
-    pub(crate) async fn add_user(&self, user: &User) -> Result<bool, StoreError> {
+    pub(crate) async fn add_user(&self, user: &User, by: &Actor) -> Result<bool, StoreError> {
+        let mut change = self.begin().await?;
         let added = sqlx::query(
             "INSERT INTO users (name, role, password_hash, created_at) VALUES (?, ?, ?, ?)
              ON CONFLICT (name) DO NOTHING",
@@ -41,9 +43,19 @@ impl Store {
         .bind(user.role.as_str())
         .bind(&user.password_hash)
         .bind(user.created_at.get())
-        .execute(&self.write)
+        .execute(&mut *change)
         .await?;
-        Ok(added.rows_affected() == 1)
+        if added.rows_affected() != 1 {
+            return Ok(false);
+        }
+        let added = AuditRecord::UserAdded {
+            username: user.name.to_string(),
+            role: user.role.to_string(),
+            by: by.clone(),
+        };
+        events::append(&mut change, user.created_at, &added).await?;
+        change.commit().await?;
+        Ok(true)
     }
 
     /// The account `name`.
@@ -101,6 +113,8 @@ impl Store {
         &self,
         name: &AccountName,
         password_hash: &str,
+        by: &Actor,
+        now: Millis,
     ) -> Result<bool, StoreError> {
         let mut change = self.begin().await?;
         let set = sqlx::query("UPDATE users SET password_hash = ? WHERE name = ?")
@@ -118,6 +132,9 @@ impl Store {
                 .execute(&mut *change)
                 .await?;
         }
+        if set == 1 {
+            changed(&mut change, name, "password".to_owned(), by, now).await?;
+        }
         change.commit().await?;
         Ok(set == 1)
     }
@@ -127,22 +144,38 @@ impl Store {
         &self,
         name: &AccountName,
         role: Role,
+        by: &Actor,
+        now: Millis,
     ) -> Result<Changed, StoreError> {
         let mut change = self.begin().await?;
+        let before: Option<String> = sqlx::query_scalar("SELECT role FROM users WHERE name = ?")
+            .bind(name.as_str())
+            .fetch_optional(&mut *change)
+            .await?;
+        let Some(before) = before else {
+            return Ok(Changed::Unknown);
+        };
         if role != Role::Administrator && is_last_administrator(&mut change, name).await? {
             return Ok(Changed::LastAdministrator);
         }
-        let set = sqlx::query("UPDATE users SET role = ? WHERE name = ?")
+        sqlx::query("UPDATE users SET role = ? WHERE name = ?")
             .bind(role.as_str())
             .bind(name.as_str())
             .execute(&mut *change)
             .await?;
+        let what = format!("role: {before} -> {role}");
+        changed(&mut change, name, what, by, now).await?;
         change.commit().await?;
-        Ok(done(set.rows_affected()))
+        Ok(Changed::Done)
     }
 
     /// Removes an account and its logins; its decisions stay.
-    pub(crate) async fn remove_user(&self, name: &AccountName) -> Result<Changed, StoreError> {
+    pub(crate) async fn remove_user(
+        &self,
+        name: &AccountName,
+        by: &Actor,
+        now: Millis,
+    ) -> Result<Changed, StoreError> {
         let mut change = self.begin().await?;
         if is_last_administrator(&mut change, name).await? {
             return Ok(Changed::LastAdministrator);
@@ -151,17 +184,34 @@ impl Store {
             .bind(name.as_str())
             .execute(&mut *change)
             .await?;
+        if removed.rows_affected() != 1 {
+            return Ok(Changed::Unknown);
+        }
+        let removed = AuditRecord::UserRemoved {
+            username: name.to_string(),
+            by: by.clone(),
+        };
+        events::append(&mut change, now, &removed).await?;
         change.commit().await?;
-        Ok(done(removed.rows_affected()))
+        Ok(Changed::Done)
     }
 }
 
-fn done(rows: u64) -> Changed {
-    if rows == 1 {
-        Changed::Done
-    } else {
-        Changed::Unknown
-    }
+/// Records that an account was changed.
+async fn changed(
+    change: &mut Transaction<'_, Sqlite>,
+    name: &AccountName,
+    what: String,
+    by: &Actor,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let changed = AuditRecord::UserChanged {
+        username: name.to_string(),
+        change: what,
+        by: by.clone(),
+    };
+    events::append(change, now, &changed).await?;
+    Ok(())
 }
 
 async fn is_last_administrator(
@@ -204,12 +254,24 @@ mod tests {
                 password_hash: "h".into(),
                 created_at: Millis::new(0),
             };
-            assert!(store.add_user(&user).await.unwrap());
+            assert!(store.add_user(&user, &Actor::Local).await.unwrap());
         };
         add("ada", Role::Administrator).await;
         add("bob", Role::Reviewer).await;
-        let set = async |who: &str, role| store.set_role(&name(who), role).await.unwrap();
-        let remove = async |who: &str| store.remove_user(&name(who)).await.unwrap();
+        let set = async |who: &str, role| {
+            let now = Millis::new(1);
+            store
+                .set_role(&name(who), role, &Actor::Local, now)
+                .await
+                .unwrap()
+        };
+        let remove = async |who: &str| {
+            let now = Millis::new(1);
+            store
+                .remove_user(&name(who), &Actor::Local, now)
+                .await
+                .unwrap()
+        };
         assert_eq!(set("ada", Role::Reviewer).await, Changed::LastAdministrator);
         assert_eq!(remove("ada").await, Changed::LastAdministrator);
         assert_eq!(set("ada", Role::Administrator).await, Changed::Done);

@@ -15,7 +15,8 @@ use tonic::{Status, Streaming};
 
 use crate::{
     ca::Peer,
-    live::{News, Reload},
+    error_chain::error_chain,
+    live::{Mailbox, News},
     service::{
         Approver,
         intake::{Opening, Rejection},
@@ -51,7 +52,6 @@ pub(super) async fn run(
             let _ = answers.send(Err(status)).await;
         }
     }
-    approver.live.reload(Reload::Host(host));
 }
 
 struct Stream<'a> {
@@ -64,12 +64,26 @@ impl Stream<'_> {
     async fn run(&self, mut up: Streaming<HostMessage>) -> Result<(), Status> {
         let hello = self.hello(&mut up).await?;
         // Before its grants are looked at: what is revoked meanwhile is told twice.
-        let mut mailbox = self.approver.live.connect(self.peer.host_id);
-        for id in self
-            .approver
-            .wrong_grants(self.peer.host_id, &hello)
-            .await?
-        {
+        let mailbox = self.approver.live.connect(self.peer.host_id);
+        let ended = self.converse(up, mailbox, &hello).await;
+        if let Err(error) = self.approver.part(self.peer.host_id).await {
+            // Its own end is told all the same.
+            tracing::error!(
+                host.id = %self.peer.host_id, error = error_chain(&error),
+                "cannot record that the host disconnected"
+            );
+        }
+        ended
+    }
+
+    /// Messages up and news down, until either side ends it.
+    async fn converse(
+        &self,
+        mut up: Streaming<HostMessage>,
+        mut mailbox: Mailbox,
+        hello: &Hello,
+    ) -> Result<(), Status> {
+        for id in self.approver.wrong_grants(self.peer.host_id, hello).await? {
             self.revoke(id).await?;
         }
         let mut check = time::interval(CHECK_EVERY);

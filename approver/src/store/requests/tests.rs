@@ -23,7 +23,7 @@ pub(in crate::store) async fn enrolled(store: &Store, n: u8) -> Uuid {
         created_at: Millis::new(0),
         expires_at: Millis::new(10),
     };
-    store.add_token(&token).await.unwrap();
+    store.add_token(&token, &Actor::Local).await.unwrap();
     let host = NewHost {
         id: Uuid::now_v7(),
         hostname: format!("host{n}"),
