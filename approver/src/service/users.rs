@@ -93,8 +93,9 @@ impl Approver {
         role: Role,
     ) -> Result<User, UserError> {
         let name = of_another(caller, name)?;
-        let set = self.store.set_role(&name, role, &actor(caller), now());
-        changed(set.await?, &name)?;
+        let by = actor(caller);
+        let set = self.store.set_role(&name, role, &by, now()).await?;
+        changed(set, &name)?;
         tracing::info!(user.name = %name, %role, by = %caller.username, "role changed");
         let user = self.store.user(name.as_str()).await?;
         user.ok_or(UserError::Unknown(name))
@@ -112,8 +113,8 @@ impl Approver {
         let name: AccountName = name.parse()?;
         let (password, made_up) = given_or_made_up(password)?;
         let hash = self.passwords.hash(password).await?;
-        let set = self.store.set_password(&name, &hash, &actor(caller), now());
-        if !set.await? {
+        let by = actor(caller);
+        if !self.store.set_password(&name, &hash, &by, now()).await? {
             return Err(UserError::Unknown(name));
         }
         tracing::info!(user.name = %name, by = %caller.username, "password reset");
@@ -156,8 +157,9 @@ impl Approver {
     /// Removes an account and its logins; its decisions stay.
     pub(crate) async fn remove_user(&self, caller: &Login, name: &str) -> Result<(), UserError> {
         let name = of_another(caller, name)?;
-        let removed = self.store.remove_user(&name, &actor(caller), now());
-        changed(removed.await?, &name)?;
+        let by = actor(caller);
+        let removed = self.store.remove_user(&name, &by, now()).await?;
+        changed(removed, &name)?;
         tracing::info!(user.name = %name, by = %caller.username, "user removed");
         Ok(())
     }
