@@ -31,9 +31,6 @@ use crate::{
 pub use error::AdminError;
 pub use view::{HostView, TokenView, UserView};
 
-/// Who revokes grants from the command line. No account can have this name.
-const LOCAL: &str = "(operator)";
-
 /// The operator's access to one state directory.
 #[derive(Debug)]
 pub struct Admin {

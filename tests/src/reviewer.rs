@@ -3,7 +3,8 @@
 
 use holdpoint_proto::v1::{
     DecideRequest, GetRequestRequest, Grant, GrantScope, ListRequestsRequest, LoginRequest,
-    Request, RequestState, RevokeGrantRequest, Verdict, reviews_client::ReviewsClient,
+    Request, RequestState, RevokeGrantRequest, Verdict, audit_client::AuditClient,
+    reviews_client::ReviewsClient,
 };
 use tonic::{
     Status,
@@ -27,8 +28,8 @@ pub struct Reviewer(
 /// What happened, as a person asks for it.
 pub type Audit = AuditClient<InterceptedService<Channel, Bearer>>;
 
-#[derive(Clone)]
 /// Adds who asks to every call.
+#[derive(Clone)]
 pub struct Bearer(MetadataValue<Ascii>);
 
 impl Interceptor for Bearer {

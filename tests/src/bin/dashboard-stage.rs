@@ -13,7 +13,6 @@ use holdpoint_tests::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 /// What the host's sessions may do.
 const POLICY: &str = include_str!("../../policies/dashboard.toml");
@@ -58,8 +57,9 @@ async fn main() -> Result<()> {
         attempts: HashMap::new(),
     };
     answer(&json!({ "address": stage.approver.web_address() }))?;
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    while let Some(line) = lines.next_line().await? {
+    // This thread may wait: approver and host run on the runtime's others.
+    for line in std::io::stdin().lines() {
+        let line = line?;
         let command = serde_json::from_str(&line).with_context(|| format!("{line:?}"))?;
         answer(&stage.play(command).await?)?;
     }

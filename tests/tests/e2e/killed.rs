@@ -10,9 +10,7 @@ use std::{
 };
 
 use holdpoint_agent::events::spool;
-use holdpoint_proto::v1::{
-    Event, GapCause, SearchEventsRequest, audit_client::AuditClient, event::Body,
-};
+use holdpoint_proto::v1::{Event, GapCause, SearchEventsRequest, event::Body};
 use holdpoint_tests::{
     approver::Approver,
     host::Host,
