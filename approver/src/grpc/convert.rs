@@ -121,7 +121,7 @@ pub(super) fn issued(issued: Issued) -> v1::IssuedGrant {
         session: Some(issued.session),
         operation: Some(issued.operation),
         reviewer: issued.reviewer,
-        issued_at: Some(issued.issued_at.into()),
+        issued_at: Some(issued.since.into()),
         uses: issued.uses,
         state: state.into(),
         revoked_by: issued.revoked_by.unwrap_or_default(),

@@ -95,7 +95,7 @@ impl From<Issued> for GrantView {
             session: issued.session.into(),
             operation: OperationView::new(issued.operation),
             reviewer: issued.reviewer,
-            issued_at: time(issued.issued_at),
+            issued_at: time(issued.since),
             revoked_by: issued.revoked_by,
         }
     }

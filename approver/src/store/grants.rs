@@ -33,7 +33,7 @@ pub(crate) struct Issued {
     pub(crate) session: Session,
     pub(crate) operation: Operation,
     pub(crate) reviewer: String,
-    pub(crate) issued_at: Millis,
+    pub(crate) since: Millis,
     /// As far as the host has told.
     pub(crate) uses: u64,
     pub(crate) state: State,
@@ -364,7 +364,7 @@ impl FromRow<'_, SqliteRow> for Issued {
             session: context.session.unwrap_or_default(),
             operation: context.operation.unwrap_or_default(),
             reviewer: row.try_get("reviewer")?,
-            issued_at: Millis::new(row.try_get("decided_at")?),
+            since: Millis::new(row.try_get("decided_at")?),
             uses: row.try_get::<i64, _>("uses")?.unsigned_abs(),
             state: parse("state", row.try_get("state")?)?,
             revoked_by: row.try_get("revoked_by")?,

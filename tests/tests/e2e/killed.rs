@@ -76,7 +76,9 @@ fn script() -> String {
             1 | 2 => "\"/usr/bin/never\"",
             _ => "\"/bin/ls\", \"-l\"",
         };
-        text.push_str(&format!("[[operations]]\nafter = 0.01\nexec = [{exec}]\n"));
+        text.push_str("[[operations]]\nafter = 0.01\nexec = [");
+        text.push_str(exec);
+        text.push_str("]\n");
     }
     text
 }

@@ -79,7 +79,7 @@ async fn a_grant_reads_back_as_it_was_signed() {
     let issued = store.grant("a").await.unwrap().unwrap();
     assert_eq!(Some(issued.signed), decision.grant);
     assert_eq!(
-        (issued.request_id, issued.host_id, issued.issued_at),
+        (issued.request_id, issued.host_id, issued.since),
         (id(1), host, Millis::new(5))
     );
     assert_eq!((issued.state, issued.uses), (State::Active, 0));
