@@ -2,10 +2,7 @@
 //! is made in `render`.
 
 pub(crate) mod account;
-pub(crate) mod audit;
 pub(crate) mod decide;
-pub(crate) mod events;
-pub(crate) mod grants;
 pub(crate) mod requests;
 pub(crate) mod run;
 pub(crate) mod status;

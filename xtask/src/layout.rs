@@ -71,12 +71,7 @@ impl Layout {
         self.cache.join("tools")
     }
 
-    /// The sources of the dashboard.
-    pub(crate) fn dashboard(&self) -> PathBuf {
-        self.root.join("approver/ui")
-    }
-
-    /// Logs of guests, one folder for each run, and pictures of the dashboard.
+    /// Logs of guests, one folder for each run.
     pub(crate) fn artifacts(&self) -> PathBuf {
         self.root.join("artifacts")
     }

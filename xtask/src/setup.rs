@@ -10,7 +10,6 @@ mod linker;
 mod lock;
 mod modules;
 mod programs;
-mod system;
 mod vmlinux;
 
 use std::{fs, process::ExitCode, time::Instant};
@@ -22,7 +21,6 @@ use crate::{layout::Layout, process::say, vm::Kernel};
 pub(crate) use kernels::Image;
 use programs::Part;
 pub(crate) use programs::busybox;
-pub(crate) use system::cached as system_disk;
 
 /// Find or install everything that building and testing need
 ///
@@ -41,7 +39,6 @@ pub(crate) struct Args {
 pub(crate) struct Needs {
     parts: Vec<Part>,
     kernels: Vec<Kernel>,
-    system: bool,
     update: bool,
 }
 
@@ -51,7 +48,6 @@ impl Needs {
         Self {
             parts: vec![Part::Build],
             kernels: Vec::new(),
-            system: false,
             update: false,
         }
     }
@@ -61,7 +57,6 @@ impl Needs {
         Self {
             parts: vec![Part::Guests],
             kernels: kernels.to_vec(),
-            system: false,
             update: false,
         }
     }
@@ -71,37 +66,6 @@ impl Needs {
         Self {
             parts: vec![Part::Demo],
             kernels: Vec::new(),
-            system: false,
-            update: false,
-        }
-    }
-
-    /// Making packages.
-    pub(crate) fn packages() -> Self {
-        Self {
-            parts: vec![Part::Packages],
-            kernels: Vec::new(),
-            system: false,
-            update: false,
-        }
-    }
-
-    /// A guest with a system of its own to install packages on.
-    pub(crate) fn system(kernel: Kernel) -> Self {
-        Self {
-            parts: vec![Part::Guests, Part::System],
-            kernels: vec![kernel],
-            system: true,
-            update: false,
-        }
-    }
-
-    /// The dashboard in a browser.
-    pub(crate) fn browser() -> Self {
-        Self {
-            parts: vec![Part::Browser],
-            kernels: Vec::new(),
-            system: false,
             update: false,
         }
     }
@@ -110,7 +74,6 @@ impl Needs {
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.parts.extend(other.parts);
         self.kernels.extend(other.kernels);
-        self.system |= other.system;
         self.update |= other.update;
         self
     }
@@ -118,16 +81,8 @@ impl Needs {
     /// Everything there is.
     fn all(update: bool) -> Self {
         Self {
-            parts: vec![
-                Part::Build,
-                Part::Guests,
-                Part::Demo,
-                Part::Packages,
-                Part::System,
-                Part::Browser,
-            ],
+            parts: vec![Part::Build, Part::Guests, Part::Demo],
             kernels: Kernel::ALL.to_vec(),
-            system: true,
             update,
         }
     }
@@ -165,9 +120,6 @@ pub(crate) fn ensure(layout: &Layout, needs: &Needs) -> Result<()> {
     for kernel in &needs.kernels {
         kernels::ensure(layout, *kernel, needs.update)?;
     }
-    if needs.system {
-        system::ensure(layout, needs.update)?;
-    }
     Ok(())
 }
 
@@ -176,9 +128,6 @@ fn complete(layout: &Layout, needs: &Needs) -> Result<bool> {
         return Ok(false);
     }
     if needs.builds() && !(linker::works(layout) && core_sources::present(layout)?) {
-        return Ok(false);
-    }
-    if needs.system && system::cached(layout).is_none() {
         return Ok(false);
     }
     Ok(needs

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::kernel::{Attempted, Destination, ExecMemory, FileId, Interpreted, SessionId, TaskKey};
 
-pub(super) const SECOND: u64 = 1_000_000_000;
+const SECOND: u64 = 1_000_000_000;
 
-pub(super) fn held(tid: u32, held_ns: u64) -> Held {
+fn held(tid: u32, held_ns: u64) -> Held {
     Held {
         id: HoldId::new(
             TaskKey {
@@ -33,7 +33,7 @@ pub(super) fn held(tid: u32, held_ns: u64) -> Held {
     }
 }
 
-pub(super) fn ask(tid: u32, deadline_ns: u64) -> Ask {
+fn ask(tid: u32, deadline_ns: u64) -> Ask {
     Ask {
         request_id: format!("request-{tid}"),
         digest: [tid as u8; 32],
@@ -46,24 +46,19 @@ pub(super) fn ask(tid: u32, deadline_ns: u64) -> Ask {
             rest: tid.into(),
             ..ArgumentsMac::default()
         },
-        process_start_ns: 1,
     }
 }
 
-pub(super) fn decided(tid: u32, approved: bool) -> Decided {
+fn decided(tid: u32, approved: bool) -> Decided {
     Decided {
         request_id: format!("request-{tid}"),
         digest: vec![tid as u8; 32],
-        verdict: if approved {
-            Verdict::Approved(Look::Digest([tid as u8; 32]))
-        } else {
-            Verdict::Denied
-        },
+        approved,
         reviewer: "ada".into(),
     }
 }
 
-pub(super) fn answers(effects: &[Effect]) -> Vec<Answer> {
+fn answers(effects: &[Effect]) -> Vec<Answer> {
     effects
         .iter()
         .filter_map(|effect| match effect {
@@ -73,7 +68,7 @@ pub(super) fn answers(effects: &[Effect]) -> Vec<Answer> {
         .collect()
 }
 
-pub(super) fn told(effects: &[Effect]) -> Vec<Message> {
+fn told(effects: &[Effect]) -> Vec<Message> {
     effects
         .iter()
         .filter_map(|effect| match effect {
@@ -84,7 +79,7 @@ pub(super) fn told(effects: &[Effect]) -> Vec<Message> {
 }
 
 /// One hold that a person is asked about, until 60 s.
-pub(super) fn asking() -> (Holds, Held) {
+fn asking() -> (Holds, Held) {
     let mut holds = Holds::default();
     let waiting = held(1, 1);
     assert!(matches!(
@@ -465,7 +460,7 @@ proptest! {
                 }
                 Step::Reject(tid) => {
                     open.remove(&tid);
-                    holds.rejected(&format!("request-{tid}"), "no", false, now)
+                    holds.rejected(&format!("request-{tid}"), "no", now)
                 }
                 Step::Released(tid) => {
                     present.remove(&tid);

@@ -16,13 +16,12 @@ use super::{
 };
 
 /// Fails unless `matcher` matches each of `examples` (or none, if `wanted` is
-/// false). Gives how many there are.
+/// false).
 pub(super) fn check(
     matcher: &Matcher,
     examples: Vec<Value<'_>>,
     wanted: bool,
-) -> Result<usize, Fault> {
-    let count = examples.len();
+) -> Result<(), Fault> {
     for value in examples {
         let at = value.span().start;
         let (example, shown) = match matcher {
@@ -38,7 +37,7 @@ pub(super) fn check(
             return Err(Fault::new(at, problem, "correct the rule or the example"));
         }
     }
-    Ok(count)
+    Ok(())
 }
 
 enum Example {

@@ -6,7 +6,6 @@
 
 use super::{
     account::Role,
-    grant::GrantRefusal,
     request::{Closed, Event, State, Verdict, in_time},
     time::Millis,
 };
@@ -73,7 +72,7 @@ pub enum Refusal {
         owner: String,
     },
     /// A decision without a reason is no evidence.
-    #[error("a reason is required for the record; say why")]
+    #[error("a reason is required for every decision; say why with --reason")]
     ReasonMissing,
     /// The reason is too long to keep and show.
     #[error("the reason has {0} characters; use at most {REASON_MAX}")]
@@ -90,23 +89,6 @@ pub enum Refusal {
          decide"
     )]
     OtherDigest,
-    /// The approval would give more than the rule allows.
-    #[error(transparent)]
-    Grant(#[from] GrantRefusal),
-}
-
-/// Checks the reason of something that is kept as evidence, and takes the white
-/// space around it off.
-pub fn reason(text: &str) -> Result<String, Refusal> {
-    let reason = text.trim();
-    if reason.is_empty() {
-        return Err(Refusal::ReasonMissing);
-    }
-    let characters = reason.chars().count();
-    if characters > REASON_MAX {
-        return Err(Refusal::ReasonLong(characters));
-    }
-    Ok(reason.to_owned())
 }
 
 /// Decides `subject`, if `ballot` may.
@@ -119,7 +101,14 @@ pub fn decide(subject: Subject<'_>, ballot: Ballot<'_>, now: Millis) -> Result<R
             owner: subject.owner.to_owned(),
         });
     }
-    let reason = reason(ballot.reason)?;
+    let reason = ballot.reason.trim();
+    if reason.is_empty() {
+        return Err(Refusal::ReasonMissing);
+    }
+    let characters = reason.chars().count();
+    if characters > REASON_MAX {
+        return Err(Refusal::ReasonLong(characters));
+    }
     let state = subject.state.after(Event::Decided(ballot.verdict))?;
     if !in_time(subject.deadline, now) {
         return Err(Refusal::Expired(subject.deadline));
@@ -127,7 +116,10 @@ pub fn decide(subject: Subject<'_>, ballot: Ballot<'_>, now: Millis) -> Result<R
     if ballot.digest_shown != subject.digest {
         return Err(Refusal::OtherDigest);
     }
-    Ok(Ruling { state, reason })
+    Ok(Ruling {
+        state,
+        reason: reason.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -240,7 +232,7 @@ mod tests {
             state in prop::sample::select(State::ALL.to_vec()),
             role in prop::sample::select(Role::ALL.to_vec()),
             reviewer in prop::sample::select(vec!["ada", "bob"]),
-            verdict in prop::sample::select(Verdict::ALL.to_vec()),
+            approve: bool,
             reason in ".{0,8}",
             shown in prop::collection::vec(0_u8..2, 32),
             now in 0_i64..200,
@@ -248,7 +240,7 @@ mod tests {
             let ballot = Ballot {
                 reviewer,
                 role,
-                verdict,
+                verdict: if approve { Verdict::Approve } else { Verdict::Deny },
                 reason: &reason,
                 digest_shown: &shown,
             };
@@ -264,7 +256,7 @@ mod tests {
                     && now < 100
             );
             if let Ok(ruling) = ruling {
-                prop_assert_eq!(ruling.state == State::Approved, verdict == Verdict::Approve);
+                prop_assert_eq!(ruling.state == State::Approved, approve);
                 prop_assert!(ruling.state.is_decided());
             }
         }

@@ -1,7 +1,7 @@
 //! The life of a request.
 //!
-//! A request begins pending and is closed once: approved, denied, flagged,
-//! expired or withdrawn. A closed request never changes its state again. What became of
+//! A request begins pending and is closed once: approved, denied, expired or
+//! withdrawn. A closed request never changes its state again. What became of
 //! the operation on its host, the [`Outcome`], is kept apart: "it was approved"
 //! and "it ran" are two facts.
 
@@ -18,9 +18,6 @@ pub enum State {
     Approved,
     /// A person denied it.
     Denied,
-    /// Refused as suspicious: by its own decision, or by the flag that an earlier
-    /// one put on the same operation.
-    Flagged,
     /// Nobody answered in time. Not a person's denial.
     Expired,
     /// The process went away or gave the operation up.
@@ -34,8 +31,6 @@ pub enum Verdict {
     Approve,
     /// The operation is refused.
     Deny,
-    /// The operation is refused, here and wherever it is attempted again.
-    Flag,
 }
 
 /// Something that happens to a request.
@@ -43,8 +38,6 @@ pub enum Verdict {
 pub enum Event {
     /// A person decided.
     Decided(Verdict),
-    /// There is a flag on its operation from another request's decision.
-    FlagFound,
     /// Its deadline passed.
     DeadlinePassed,
     /// Its host took it back.
@@ -73,15 +66,14 @@ pub struct Closed {
 /// A text in the database that names no known value.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0:?} is no known {1}")]
-pub struct UnknownName(pub(super) String, pub(super) &'static str);
+pub struct UnknownName(String, &'static str);
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 5] = [
         Self::Pending,
         Self::Approved,
         Self::Denied,
-        Self::Flagged,
         Self::Expired,
         Self::Withdrawn,
     ];
@@ -91,7 +83,6 @@ impl State {
         match (self, event) {
             (Self::Pending, Event::Decided(Verdict::Approve)) => Ok(Self::Approved),
             (Self::Pending, Event::Decided(Verdict::Deny)) => Ok(Self::Denied),
-            (Self::Pending, Event::Decided(Verdict::Flag) | Event::FlagFound) => Ok(Self::Flagged),
             (Self::Pending, Event::DeadlinePassed) => Ok(Self::Expired),
             (Self::Pending, Event::Withdrawn) => Ok(Self::Withdrawn),
             (state, _) => Err(Closed { state }),
@@ -104,29 +95,23 @@ impl State {
             Self::Pending => "pending",
             Self::Approved => "approved",
             Self::Denied => "denied",
-            Self::Flagged => "flagged",
             Self::Expired => "expired",
             Self::Withdrawn => "withdrawn",
         }
     }
 
-    /// Whether the request is in a state that only people's decisions put it in:
-    /// its own, or that which flagged its operation.
+    /// Whether the request is in a state a person's decision put it in.
     pub const fn is_decided(self) -> bool {
-        matches!(self, Self::Approved | Self::Denied | Self::Flagged)
+        matches!(self, Self::Approved | Self::Denied)
     }
 }
 
 impl Verdict {
-    /// Every verdict.
-    pub const ALL: [Self; 3] = [Self::Approve, Self::Deny, Self::Flag];
-
     /// The verdict's name in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Approve => "approve",
             Self::Deny => "deny",
-            Self::Flag => "flag",
         }
     }
 }
@@ -157,7 +142,7 @@ impl FromStr for Verdict {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, UnknownName> {
-        Self::ALL
+        [Self::Approve, Self::Deny]
             .into_iter()
             .find(|verdict| verdict.as_str() == text)
             .ok_or_else(|| UnknownName(text.to_owned(), "verdict"))
@@ -215,8 +200,6 @@ mod tests {
             prop_oneof![
                 Just(Event::Decided(Verdict::Approve)),
                 Just(Event::Decided(Verdict::Deny)),
-                Just(Event::Decided(Verdict::Flag)),
-                Just(Event::FlagFound),
                 Just(Event::DeadlinePassed),
                 Just(Event::Withdrawn),
             ],
@@ -246,7 +229,7 @@ mod tests {
         #[test]
         fn only_a_person_decides(events in events()) {
             let state = events.iter().fold(State::Pending, |s, e| s.after(*e).unwrap_or(s));
-            let by_person = matches!(events.first(), Some(Event::Decided(_) | Event::FlagFound));
+            let by_person = matches!(events.first(), Some(Event::Decided(_)));
             prop_assert_eq!(state.is_decided(), by_person);
         }
     }
@@ -259,7 +242,7 @@ mod tests {
         for outcome in [Outcome::Released, Outcome::Refused, Outcome::Gone] {
             assert_eq!(outcome.as_str().parse(), Ok(outcome));
         }
-        for verdict in Verdict::ALL {
+        for verdict in [Verdict::Approve, Verdict::Deny] {
             assert_eq!(verdict.as_str().parse(), Ok(verdict));
         }
         assert!("Pending".parse::<State>().is_err());

@@ -68,7 +68,6 @@ fn status(enforcing: bool) -> String {
         },
         sessions: Vec::new(),
         held: 0,
-        events: None,
     })))
 }
 

@@ -7,8 +7,6 @@
 )]
 
 mod approver;
-mod audit;
 mod control;
-mod log;
 mod program;
 mod reviews;

@@ -50,10 +50,8 @@ impl Approver {
             &approver.config(),
             &format!(
                 "listen = \"127.0.0.1:{port}\"\naddress = \"https://{address}:{port}\"\n\
-                 state_dir = {:?}\n[web]\nlisten = \"127.0.0.1:{}\"\n",
-                folder.join("approver").display().to_string(),
-                // The dashboard is next door.
-                port.saturating_add(1),
+                 state_dir = {:?}\n",
+                folder.join("approver").display().to_string()
             ),
         )?;
         Ok(approver)

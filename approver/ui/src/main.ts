@@ -1,9 +1,0 @@
-// Starts the dashboard.
-
-import { mount } from "svelte";
-
-import App from "./App.svelte";
-import "./app.css";
-
-const target = document.getElementById("app");
-if (target) mount(App, { target });
