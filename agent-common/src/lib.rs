@@ -13,6 +13,7 @@
 
 mod event;
 mod label;
+mod observation;
 mod offsets;
 mod operation;
 mod pending;
@@ -20,6 +21,10 @@ mod siphash;
 
 pub use event::{Cause, Event, EventKind, UnknownValue};
 pub use label::{Admitted, LABEL_CUT, LABEL_HELD, Label, SCRIPT_LINE, SCRIPT_PATH, Script};
+pub use observation::{
+    ExecObservation, LOST_RATE, LOST_ROOM, Observation, ObservationKind, TOLD_ARGUMENTS,
+    TOLD_PER_SECOND, Telling, Told,
+};
 pub use offsets::Offsets;
 pub use operation::{FileId, OperationKey, OperationKind, Peer, TaskKey};
 pub use pending::{
@@ -41,8 +46,19 @@ pub const SESSION_CAPACITY: usize = 1_024;
 pub const CACHE_CAPACITY: usize = 16_384;
 
 /// Names of the maps that outlive the daemon, as pinned.
-pub const PINNED_MAPS: [&str; 8] = [
-    "LABELS", "PENDING", "TICKETS", "VERDICTS", "SESSIONS", "CONTROL", "EVENTS", "LOST",
+pub const PINNED_MAPS: [&str; 12] = [
+    "LABELS",
+    "PENDING",
+    "TICKETS",
+    "VERDICTS",
+    "SESSIONS",
+    "CONTROL",
+    "EVENTS",
+    "LOST",
+    "OBSERVATIONS",
+    "UNTOLD",
+    "TOLD",
+    "TELLING",
 ];
 
 /// Marks a type as plain bytes for aya, on the user side only.

@@ -19,6 +19,7 @@ pub struct Offsets {
     pub bprm_filename: u32,
     pub bprm_interp: u32,
     pub bprm_buf: u32,
+    pub bprm_argc: u32,
     pub file_path: u32,
     pub file_inode: u32,
     pub inode_number: u32,
@@ -30,6 +31,9 @@ pub struct Offsets {
     pub sb_dev: u32,
     pub task_start_boottime: u32,
     pub task_flags: u32,
+    pub task_tgid: u32,
+    pub task_real_parent: u32,
+    pub task_group_leader: u32,
     pub task_thread_info_status: u32,
     pub socket_sk: u32,
     pub sock_family: u32,
@@ -44,6 +48,6 @@ pub struct Offsets {
     pub regs_r10: u32,
 }
 
-const _: () = assert!(size_of::<Offsets>() == 29 * 4);
+const _: () = assert!(size_of::<Offsets>() == 33 * 4);
 
 plain!(Offsets);

@@ -12,12 +12,13 @@ use aya_ebpf::{
     macros::lsm,
     programs::LsmContext,
 };
-use holdpoint_agent_common::{ArgumentsMac, Cause, EventKind, SipHash};
+use holdpoint_agent_common::{ArgumentsMac, Cause, EventKind, OperationKey, SipHash};
 
 use crate::{
     judge::Caller,
-    kernel::{offset, read},
+    kernel::{file_id, offset, read},
     maps::{CONTROL, LABELS},
+    observe,
 };
 
 const SIGKILL: u32 = 9;
@@ -37,12 +38,17 @@ pub(crate) fn compare_arguments(ctx: LsmContext) -> i32 {
     }
     // SAFETY: not null; only the task itself uses its label.
     let label = unsafe { &mut *label };
+    let bprm: *const u8 = ctx.arg(0);
     if label.arguments.present == 0 {
+        if label.admitted[0].operation.kind | label.admitted[1].operation.kind == 0
+            && let Some(caller) = Caller::new(task, label)
+        {
+            tell(&caller, bprm);
+        }
         return 0;
     }
     let approved = label.arguments;
     label.arguments.present = 0;
-    let bprm: *const u8 = ctx.arg(0);
     let (kind, cause) = if same(bprm, &approved).unwrap_or(false) {
         (EventKind::Released, None)
     } else {
@@ -55,6 +61,21 @@ pub(crate) fn compare_arguments(ctx: LsmContext) -> i32 {
         caller.tell_outcome(kind, cause);
     }
     0
+}
+
+/// Tells of an exec that went on without a ticket.
+#[inline(always)]
+fn tell(caller: &Caller<'_>, bprm: *const u8) {
+    #[expect(clippy::cast_ptr_alignment, reason = "the kernel aligns its fields")]
+    let field = bprm.wrapping_add(offset!(bprm_file)).cast::<*mut u8>();
+    // SAFETY: a pointer field of a structure the verifier knows, read directly
+    // so that it knows the result as a file too.
+    let file = unsafe { *field };
+    let operation =
+        file_id(file).map_or_else(|_| OperationKey::default(), |id| OperationKey::exec(id, 0));
+    // SAFETY: the address of the path inside the file; not read here.
+    let path = unsafe { file.add(offset!(file_path)) };
+    observe::allowed_exec(caller, &operation, path, bprm);
 }
 
 /// Whether the strings are those of `approved`; `None` if they cannot be read.

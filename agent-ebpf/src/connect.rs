@@ -6,8 +6,9 @@ use aya_log_ebpf::debug;
 use holdpoint_agent_common::{Cause, OperationKey, Peer};
 
 use crate::{
-    judge::{Attempt, Caller, judge},
+    judge::{Attempt, Caller, REFUSED, judge},
     kernel::{offset, read},
+    observe,
 };
 
 const AF_UNSPEC: u16 = 0;
@@ -37,23 +38,32 @@ pub(crate) fn gate_connect(ctx: LsmContext) -> i32 {
     let socket: *const u8 = ctx.arg(0);
     let address: *const u8 = ctx.arg(1);
     let len: i32 = ctx.arg(2);
-    match peer(socket, address, len) {
+    let mut attempt = Attempt {
+        operation: OperationKey::connect(Peer::default()),
+        path: core::ptr::null_mut(),
+        socket: 0,
+        interpreter: false,
+    };
+    let judged = match peer(socket, address, len) {
         Ok(Some((peer, sk))) => {
-            let attempt = Attempt {
-                operation: OperationKey::connect(peer),
-                path: core::ptr::null_mut(),
-                socket: sk,
-                interpreter: false,
-            };
-            let verdict = judge(&mut caller, &attempt);
-            if verdict != 0 {
-                debug!(&ctx, "connect by thread {}: {}", caller.key.tid, verdict);
-            }
-            verdict
+            attempt.operation = OperationKey::connect(peer);
+            attempt.socket = sk;
+            judge(&mut caller, &attempt)
         }
-        Ok(None) => 0,
-        Err(cause) => caller.refuse(&OperationKey::connect(Peer::default()), cause, 0),
+        Ok(None) => Ok(0),
+        Err(cause) => Err(cause),
+    };
+    let verdict = match judged {
+        Ok(verdict) => verdict,
+        Err(cause) => {
+            observe::connect(&caller, Some(cause), &attempt.operation);
+            REFUSED
+        }
+    };
+    if verdict != 0 {
+        debug!(&ctx, "connect by thread {}: {}", caller.key.tid, verdict);
     }
+    verdict
 }
 
 /// The canonical destination and the address of the `struct sock`, none for what

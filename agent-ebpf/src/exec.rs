@@ -16,9 +16,10 @@ use holdpoint_agent_common::{
 };
 
 use crate::{
-    judge::{Attempt, Caller, judge},
+    judge::{Attempt, Caller, REFUSED, judge},
     kernel::{file_id, offset, read},
     maps::CONTROL,
+    observe,
 };
 
 /// Judges the file that is about to be executed. Called once for a script and
@@ -38,22 +39,35 @@ pub(crate) fn gate_exec(ctx: LsmContext) -> i32 {
     // SAFETY: a pointer field of a structure the verifier knows, read directly
     // so that it knows the result as a file too.
     let file = unsafe { *field };
-    let Ok(id) = file_id(file) else {
-        return caller.refuse(&OperationKey::default(), Cause::Unreadable, 0);
-    };
     // SAFETY: the address of the path inside the file; not read here.
     let path = unsafe { file.add(offset!(file_path)) };
-    let (interpreter, script) = match script(caller.label, bprm) {
-        Ok(script) => script,
-        Err(cause) => return caller.refuse(&OperationKey::exec(id, 0), cause, 0),
-    };
-    let attempt = Attempt {
-        operation: OperationKey::exec(id, script),
+    let mut attempt = Attempt {
+        operation: OperationKey::default(),
         path,
         socket: 0,
-        interpreter,
+        interpreter: false,
     };
-    let verdict = judge(&mut caller, &attempt);
+    let judged = match file_id(file) {
+        Err(_) => Err(Cause::Unreadable),
+        Ok(id) => {
+            attempt.operation = OperationKey::exec(id, 0);
+            match script(caller.label, bprm) {
+                Err(cause) => Err(cause),
+                Ok((interpreter, script)) => {
+                    attempt.operation.script = script;
+                    attempt.interpreter = interpreter;
+                    judge(&mut caller, &attempt)
+                }
+            }
+        }
+    };
+    let verdict = match judged {
+        Ok(verdict) => verdict,
+        Err(cause) => {
+            observe::refused_exec(&caller, cause, &attempt.operation, path);
+            REFUSED
+        }
+    };
     if verdict != 0 {
         debug!(&ctx, "exec by thread {}: {}", caller.key.tid, verdict);
     }

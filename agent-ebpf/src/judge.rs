@@ -4,7 +4,8 @@
 //! Order: a cut session is refused; an operation of this very system call that
 //! was already let through passes; a ticket for this exact operation and hold
 //! answers it; then the verdict cache; else it is held. A ticket that answers
-//! something else is thrown away.
+//! something else is thrown away. What is refused without a hold is told by the
+//! entry points, which know more of it.
 
 use aya_ebpf::{
     bindings::task_struct,
@@ -24,6 +25,7 @@ use holdpoint_agent_common::{
 use crate::{
     kernel::{now_ns, offset, read, task_key},
     maps::{CONTROL, LABELS, PENDING, TICKETS, VERDICTS, emit},
+    observe,
 };
 
 /// `EPERM`: what a refused program sees.
@@ -79,7 +81,7 @@ impl<'a> Caller<'a> {
         })
     }
 
-    /// Refuses `operation` and tells the daemon why.
+    /// Refuses `operation`, which was held, and tells the daemon why.
     #[inline(always)]
     pub(crate) fn refuse(&self, operation: &OperationKey, cause: Cause, held_ns: u64) -> i32 {
         self.tell(EventKind::Refused, Some(cause), held_ns, operation);
@@ -138,16 +140,17 @@ pub(crate) struct Attempt {
     pub(crate) interpreter: bool,
 }
 
-/// Judges one operation of a tracked task: 0, [`REFUSED`] or [`RESTART`].
+/// Judges one operation of a tracked task: 0, [`REFUSED`] or [`RESTART`]. `Err` is
+/// a refusal without a hold, which is still to be told.
 #[inline(always)]
-pub(crate) fn judge(caller: &mut Caller<'_>, attempt: &Attempt) -> i32 {
+pub(crate) fn judge(caller: &mut Caller<'_>, attempt: &Attempt) -> Result<i32, Cause> {
     let now = now_ns();
     let operation = &attempt.operation;
     if caller.label.flags & LABEL_CUT != 0 {
-        return caller.refuse(operation, Cause::Cut, 0);
+        return Err(Cause::Cut);
     }
     if admitted(caller.label, attempt, now) {
-        return 0;
+        return Ok(0);
     }
     if operation.kind == OperationKind::Exec as u32 && !attempt.interpreter {
         // Another exec than the one the slots are left of, if any is: one that a
@@ -155,11 +158,17 @@ pub(crate) fn judge(caller: &mut Caller<'_>, attempt: &Attempt) -> i32 {
         clear(caller.label);
     }
     if let Some(result) = answered(caller, attempt, now) {
-        return result;
+        return Ok(result);
     }
     match cached(caller, operation) {
-        Some(Answer::Release) => 0,
-        Some(Answer::Refuse | Answer::Kill) => caller.refuse(operation, Cause::Cached, 0),
+        Some(Answer::Release) => {
+            // An exec is told of once it is carried out.
+            if operation.kind == OperationKind::Connect as u32 {
+                observe::connect(caller, None, operation);
+            }
+            Ok(0)
+        }
+        Some(Answer::Refuse | Answer::Kill) => Err(Cause::Cached),
         None => hold(caller, attempt, now),
     }
 }
@@ -266,12 +275,9 @@ fn cached(caller: &Caller<'_>, operation: &OperationKey) -> Option<Answer> {
 /// Stops the task before the operation. The operation is written down before the
 /// task is stopped, so whatever is stopped can be found.
 #[inline(always)]
-fn hold(caller: &mut Caller<'_>, attempt: &Attempt, now: u64) -> i32 {
+fn hold(caller: &mut Caller<'_>, attempt: &Attempt, now: u64) -> Result<i32, Cause> {
     let operation = &attempt.operation;
-    let call = match Call::of(caller.task, operation.kind) {
-        Ok(call) => call,
-        Err(cause) => return caller.refuse(operation, cause, 0),
-    };
+    let call = Call::of(caller.task, operation.kind)?;
     let same = PENDING.get_ptr_mut(caller.key).is_some_and(|pending| {
         // SAFETY: only this thread's own hook changes its record.
         let pending = unsafe { &mut *pending };
@@ -287,7 +293,7 @@ fn hold(caller: &mut Caller<'_>, attempt: &Attempt, now: u64) -> i32 {
     });
     if !same && let Err(cause) = record(caller, attempt, &call, now) {
         let _ = PENDING.remove(caller.key);
-        return caller.refuse(operation, cause, 0);
+        return Err(cause);
     }
     // To this very thread: of two signals to the process the second is dropped,
     // and its thread would return with nothing pending and show the restart to
@@ -295,7 +301,7 @@ fn hold(caller: &mut Caller<'_>, attempt: &Attempt, now: u64) -> i32 {
     // SAFETY: no pointers.
     if unsafe { bpf_send_signal_thread(SIGSTOP) } != 0 {
         let _ = PENDING.remove(caller.key);
-        return caller.refuse(operation, Cause::NotStoppable, 0);
+        return Err(Cause::NotStoppable);
     }
     caller.label.flags |= LABEL_HELD;
     // Whatever this call already got admitted (the script, when its interpreter
@@ -314,7 +320,7 @@ fn hold(caller: &mut Caller<'_>, attempt: &Attempt, now: u64) -> i32 {
             operation,
         );
     }
-    RESTART
+    Ok(RESTART)
 }
 
 /// Writes the operation into the pending map.

@@ -2,7 +2,8 @@
 //! operation.
 //!
 //! Thin entry points in [`exec`], [`arguments`], [`connect`], [`tracking`] and [`finish`]; the
-//! decision in one place, [`judge`]. No program here may let a tracked task pass
+//! decision in one place, [`judge`]; what is told of operations that were settled
+//! without a hold in [`observe`]. No program here may let a tracked task pass
 //! because something could not be read, stored or sent: every such failure is a
 //! refusal. Untracked tasks pay one task-storage lookup and nothing else.
 #![no_std]
@@ -27,6 +28,7 @@ mod finish;
 mod judge;
 mod kernel;
 mod maps;
+mod observe;
 mod tracking;
 
 #[panic_handler]

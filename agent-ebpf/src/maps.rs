@@ -10,13 +10,17 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use holdpoint_agent_common::{
-    CACHE_CAPACITY, CachedVerdict, Cause, Control, Event, EventKind, Label, OperationKey,
-    PENDING_CAPACITY, Pending, SESSION_CAPACITY, Session, TaskKey, Ticket, VerdictKey,
+    CACHE_CAPACITY, CachedVerdict, Cause, Control, Event, EventKind, ExecObservation, Label,
+    OperationKey, PENDING_CAPACITY, Pending, SESSION_CAPACITY, Session, TaskKey, Telling, Ticket,
+    Told, VerdictKey,
 };
 
 /// Bytes of the ring buffer: some 2,500 events, after which the pending map is
 /// all the daemon has.
 const EVENT_BYTES: usize = 256 * 1024;
+
+/// Bytes of the ring buffer of observations: some 1,300 execs.
+const OBSERVATION_BYTES: usize = 4 * 1024 * 1024;
 
 /// A map of type task storage, declared as the loader expects it.
 #[repr(C)]
@@ -112,6 +116,23 @@ pub(crate) static LOST: PerCpuArray<u64, 1> = PerCpuArray::new();
 /// What the daemon is told.
 #[btf_map]
 pub(crate) static EVENTS: RingBuf<Event, EVENT_BYTES> = RingBuf::new();
+
+/// What the daemon is told of operations that were settled without a hold. Apart
+/// from [`EVENTS`], so that no flood of them pushes out what is told of holds.
+#[btf_map]
+pub(crate) static OBSERVATIONS: RingBuf<ExecObservation, OBSERVATION_BYTES> = RingBuf::new();
+
+/// Observations that were not told, by reason.
+#[btf_map]
+pub(crate) static UNTOLD: PerCpuArray<u64, 2> = PerCpuArray::new();
+
+/// How much each session was told of in this second.
+#[btf_map]
+pub(crate) static TOLD: LruHashMap<u64, Told, SESSION_CAPACITY> = LruHashMap::new();
+
+/// What the daemon wants told, and what it declared of the losses.
+#[btf_map]
+pub(crate) static TELLING: Array<Telling, 1> = Array::new();
 
 /// Tells the daemon; counts what it could not tell.
 #[inline(always)]

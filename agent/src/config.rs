@@ -9,7 +9,10 @@ use std::{
 use holdpoint_proto::control::DEFAULT_SOCKET;
 use serde::Deserialize;
 
-use crate::policy::{Policy, PolicyError};
+use crate::{
+    events::spool::MIN_BYTES,
+    policy::{Policy, PolicyError},
+};
 
 /// Where the configuration is unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/holdpoint/holdpointd.toml";
@@ -27,9 +30,101 @@ pub struct Config {
     /// Where local callers reach the daemon.
     #[serde(default = "default_socket")]
     pub control_socket: PathBuf,
+    /// What the daemon says of itself.
+    #[serde(default)]
+    pub log: LogConfig,
+    /// What is kept of what happened.
+    #[serde(default)]
+    pub events: EventsConfig,
     /// Kinds of AI agents, by name.
     #[serde(default)]
     pub profiles: BTreeMap<String, ProfileConfig>,
+}
+
+/// What the daemon says of itself on standard error.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// How.
+    #[serde(default)]
+    pub format: LogFormat,
+    /// What. The variable `RUST_LOG` goes before it.
+    #[serde(default)]
+    pub level: LogLevel,
+}
+
+/// What is kept of what happened, and how much of it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct EventsConfig {
+    /// Most bytes on disk that wait for the approver.
+    pub spool_max_bytes: u64,
+    /// Operations of one session that went on or were refused without a hold, of
+    /// which an event is made in a second.
+    pub session_events_per_second: u32,
+}
+
+impl Default for EventsConfig {
+    fn default() -> Self {
+        Self {
+            spool_max_bytes: 256 * 1024 * 1024,
+            session_events_per_second: holdpoint_agent_common::TOLD_PER_SECOND,
+        }
+    }
+}
+
+impl EventsConfig {
+    fn problem(self) -> Option<String> {
+        if self.spool_max_bytes < MIN_BYTES {
+            return Some(format!("`spool_max_bytes` must be at least {MIN_BYTES}"));
+        }
+        if self.session_events_per_second == 0 {
+            return Some(
+                "`session_events_per_second` must be at least 1; what is beyond it is declared as \
+                 a gap"
+                    .to_owned(),
+            );
+        }
+        None
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The least of what is logged.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// And what somebody should look at.
+    Warn,
+    /// And what happened.
+    #[default]
+    Info,
+    /// And how.
+    Debug,
+}
+
+impl LogLevel {
+    /// As the filter has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
 }
 
 /// One kind of AI agent.
@@ -88,6 +183,14 @@ pub enum ConfigError {
         /// What is wrong and how to mend it.
         problem: String,
     },
+    /// A number makes no sense.
+    #[error("in the configuration {}: [events]: {problem}", path.display())]
+    Events {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong and how to mend it.
+        problem: String,
+    },
     /// A policy of it cannot be used.
     #[error("profile {profile:?}: {source}")]
     Policy {
@@ -122,6 +225,12 @@ impl Config {
             path: path.to_owned(),
             source: Box::new(source),
         })?;
+        if let Some(problem) = config.events.problem() {
+            return Err(ConfigError::Events {
+                path: path.to_owned(),
+                problem,
+            });
+        }
         for (name, profile) in &config.profiles {
             if let Some(problem) = profile.problem(name) {
                 return Err(ConfigError::Profile {
@@ -189,8 +298,18 @@ mod tests {
         let sample = parse(SAMPLE).unwrap();
         let default = parse("").unwrap();
         assert_eq!(
-            (sample.state_dir, sample.control_socket),
-            (default.state_dir, default.control_socket)
+            (
+                sample.state_dir,
+                sample.control_socket,
+                sample.log,
+                sample.events
+            ),
+            (
+                default.state_dir,
+                default.control_socket,
+                default.log,
+                default.events
+            )
         );
         let (_, example) = SAMPLE.split_once("# [profiles").unwrap();
         let example: String = format!("# [profiles{example}")
@@ -244,6 +363,8 @@ mod tests {
             error.contains("holdpointd.toml") && error.contains("stat_dir"),
             "{error}"
         );
+        let error = parse("[log]\nformat = \"xml\"").unwrap_err();
+        assert!(error.contains("xml") && error.contains("json"), "{error}");
         let error =
             parse("[profiles.a]\nowner='o'\nusers=['u']\npolicy='p'\nquorum=2").unwrap_err();
         assert!(error.contains("quorum"), "{error}");

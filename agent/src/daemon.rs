@@ -1,34 +1,44 @@
 //! The daemon: ties gate, policy, holds, link and control socket together.
 //!
 //! One task owns all state and does one thing at a time; what may block (reading
-//! a stopped process) runs elsewhere and reports back. Losing this task, or the
+//! a stopped process and its files) runs elsewhere and reports back. Losing this task, or the
 //! whole process, opens nothing: the gate is in the kernel and holds by itself.
 
+mod approver;
 mod callers;
+mod granting;
+mod manager;
+mod reading;
+mod recording;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use holdpoint_proto::v1::{self, approver_message::Message};
+use holdpoint_proto::{control::Answer, v1};
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
     time::MissedTickBehavior,
 };
 use tracing::{debug, error, info, warn};
 
 pub use self::callers::Callers;
+use self::{reading::Readers, recording::Recording};
 use crate::{
     config::Profiles,
     control,
-    holds::{Decided, Effect, Holds, Ruling},
+    events::{journal::Journal, recorder::End},
+    grants::{Change, Grants, ledger::Ledger},
+    holds::{Effect, Holds, Ruling},
     identity::Identity,
     kernel::{
-        CANARY_SESSION, DescribeError, Facts, Gate, GateError, GateEvent, Held, HoldId, SessionId,
+        Attempted, CANARY_SESSION, Content, DescribeError, Facts, Gate, GateError, GateEvent, Held,
+        HoldId, SessionId,
     },
     link::{LinkEvent, LinkState},
+    notify::Notifier,
     ruling::{self, Moment},
 };
 
@@ -38,11 +48,11 @@ const TICKET_LIFETIME: Duration = Duration::from_secs(10);
 /// How often the kernel's holds are compared with ours.
 const RECONCILE_EVERY: Duration = Duration::from_millis(500);
 
-/// How often the canary runs, and sessions without processes are forgotten.
+/// How often the canary runs.
 const CANARY_EVERY: Duration = Duration::from_mins(1);
 
-/// Stopped processes read at once.
-const READERS: usize = 32;
+/// How often sessions without processes are forgotten.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// Whether the kernel refuses what it must (invariant I9): the reason if not.
 pub type Enforcement = Result<(), String>;
@@ -63,6 +73,16 @@ pub struct Parts<G: ?Sized> {
     pub identity: Box<dyn Fn() -> Option<Identity> + Send>,
     /// From the control socket.
     pub calls: mpsc::Receiver<control::Request>,
+    /// Policies that take the place of those in force.
+    pub reloads: mpsc::Receiver<Profiles>,
+    /// The service manager.
+    pub notifier: Notifier,
+    /// Where the names of grants are written down.
+    pub ledger: Ledger,
+    /// Grants that ended with the daemon before.
+    pub ended_grants: Vec<Change>,
+    /// Where what happens is written down.
+    pub journal: Journal,
 }
 
 /// The state of the running daemon.
@@ -70,22 +90,19 @@ pub struct Daemon<G: Gate + ?Sized> {
     gate: Arc<G>,
     profiles: Profiles,
     holds: Holds,
+    grants: Grants,
     link: Option<mpsc::UnboundedSender<v1::HostMessage>>,
     link_state: watch::Receiver<LinkState>,
     hello: watch::Sender<v1::Hello>,
     identity: Box<dyn Fn() -> Option<Identity> + Send>,
     enforcement: Enforcement,
-    readers: Arc<Semaphore>,
-    described: mpsc::UnboundedSender<Described>,
+    readers: Readers,
     canaries: mpsc::UnboundedSender<Enforcement>,
     users: HashMap<u32, String>,
-    lost_events: u64,
-}
-
-/// A stopped process was read.
-struct Described {
-    held: Box<Held>,
-    facts: Result<Facts, DescribeError>,
+    recording: Recording,
+    notifier: Notifier,
+    ledger: Ledger,
+    ready: bool,
 }
 
 /// Runs until `stop` resolves. Holds stay in the kernel for the next daemon.
@@ -98,64 +115,122 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
         hello,
         identity,
         mut calls,
+        mut reloads,
+        notifier,
+        ledger,
+        ended_grants,
+        journal,
     } = parts;
-    let (described, mut descriptions) = mpsc::unbounded_channel();
+    let (readers, mut readings) = Readers::new();
     let (canaries, mut canary_reports) = mpsc::unbounded_channel();
     let mut gate_events = match gate.events() {
         Some(events) => events,
         // Holds are then found by reconciling alone.
         None => mpsc::channel(1).1,
     };
+    let mut observations = match gate.observations() {
+        Some(observations) => observations,
+        None => mpsc::channel(1).1,
+    };
+    let recording = Recording::new(journal, gate.boot_secret(), gate.now_ns());
     let mut daemon = Daemon {
         gate,
         profiles,
         holds: Holds::default(),
+        grants: Grants::default(),
         link: None,
         link_state,
         hello,
         identity,
         enforcement: Err("the canary has not run yet".to_owned()),
-        readers: Arc::new(Semaphore::new(READERS)),
-        described,
+        readers,
         canaries,
         users: HashMap::new(),
-        lost_events: 0,
+        recording,
+        notifier,
+        ledger,
+        ready: false,
     };
-    // The first one is waited for, so that the approver hears of its result first.
-    daemon.send_canary();
-    if let Some(report) = canary_reports.recv().await {
-        daemon.canary_reported(report);
-    }
+    daemon.hello.send_if_modified(|hello| {
+        hello.policies = policies(&daemon.profiles);
+        false
+    });
+    daemon.begin(&mut canary_reports, &ended_grants).await;
     let mut reconcile = tokio::time::interval(RECONCILE_EVERY);
     reconcile.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut canary = tokio::time::interval(CANARY_EVERY);
     canary.set_missed_tick_behavior(MissedTickBehavior::Delay);
     canary.reset();
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut alive = daemon
+        .notifier
+        .watchdog_interval()
+        .map(tokio::time::interval);
     tokio::pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => break,
             Some(event) = gate_events.recv() => daemon.gate_event(event),
-            Some(described) = descriptions.recv() => daemon.rule(&described),
+            Some(observed) = observations.recv() => daemon.observed(&observed),
+            Some(reading) = readings.recv() => daemon.read(reading),
             Some(event) = link_events.recv() => daemon.link_event(event),
             Some(report) = canary_reports.recv() => daemon.canary_reported(report),
             Some(request) = calls.recv() => daemon.call(request),
-            _ = reconcile.tick() => daemon.reconcile(),
-            _ = canary.tick() => {
-                daemon.send_canary();
+            Some(profiles) = reloads.recv() => daemon.reload(profiles),
+            _ = reconcile.tick() => {
+                daemon.reconcile();
+                daemon.sweep_grants();
+                daemon.tell_status();
+            }
+            // Only this loop can say that it turns.
+            () = next(&mut alive) => daemon.notifier.alive(),
+            _ = canary.tick() => daemon.send_canary(),
+            _ = sweep.tick() => {
                 if let Err(error) = daemon.gate.sweep_sessions() {
                     warn!(%error, "cannot forget sessions that are over");
                 }
+                daemon.note_sessions(false);
             }
         }
     }
+    daemon.notifier.stopping();
+    daemon.stop_recording().await;
     info!(
         held = daemon.holds.len(),
         "stopping; what is held stays held"
     );
 }
 
+/// The next tick, never without an interval.
+async fn next(interval: &mut Option<tokio::time::Interval>) {
+    match interval {
+        Some(interval) => {
+            interval.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
 impl<G: Gate + ?Sized> Daemon<G> {
+    /// What comes before everything else. The first canary is waited for, so that
+    /// the approver hears of its result first.
+    async fn begin(
+        &mut self,
+        canary_reports: &mut mpsc::UnboundedReceiver<Enforcement>,
+        ended_grants: &[Change],
+    ) {
+        self.send_canary();
+        if let Some(report) = canary_reports.recv().await {
+            self.canary_reported(report);
+        }
+        self.note_sessions(true);
+        self.recording.policies(&self.profiles);
+        for change in ended_grants {
+            self.tell_grant(change);
+        }
+    }
+
     fn gate_event(&mut self, event: GateEvent) {
         let effects = match event {
             GateEvent::Held(task) => match self.gate.held(task) {
@@ -169,14 +244,17 @@ impl<G: Gate + ?Sized> Daemon<G> {
             },
             GateEvent::Released(id) => {
                 debug!(hold = %id, "released");
+                self.recording.ended(id, &End::Released);
                 self.holds.released(id)
             }
             GateEvent::Refused(id) => {
                 debug!(hold = %id, "refused");
+                self.recording.ended(id, &End::Refused);
                 self.holds.refused(id)
             }
             GateEvent::Changed(id) => {
                 warn!(hold = %id, "killed: its arguments were not those that were approved");
+                self.recording.ended(id, &End::Changed);
                 self.holds.changed(id)
             }
             GateEvent::Abandoned(id) => {
@@ -190,39 +268,54 @@ impl<G: Gate + ?Sized> Daemon<G> {
                 cause,
             } => {
                 info!(pid = task.tgid, %session, ?cause, "the kernel refused an operation");
+                self.refused_alone(task, session, cause);
                 Vec::new()
             }
         };
         self.carry_out(effects);
     }
 
-    fn rule(&mut self, described: &Described) {
-        let held = &described.held;
-        let ruling = match &described.facts {
-            Err(error) => Ruling::Unreadable {
+    /// A stopped process was read.
+    fn rule(&mut self, held: Box<Held>, facts: &Result<Facts, DescribeError>) {
+        let ruling = match (facts, self.session(held.session)) {
+            (Err(error), _) => Ruling::Unreadable {
                 reason: error.to_string(),
             },
-            Ok(facts) => match self.session(held.session) {
-                Err(error) => Ruling::Unreadable {
-                    reason: error.to_string(),
-                },
-                Ok(session) => {
-                    let user = session
-                        .as_ref()
-                        .map_or_else(String::new, |session| self.user_name(session.uid));
-                    ruling::rule(
-                        held,
-                        facts,
-                        session.as_ref(),
-                        &user,
-                        &self.profiles,
-                        self.moment(),
-                    )
-                }
+            (_, Err(error)) => Ruling::Unreadable {
+                reason: error.to_string(),
             },
+            (Ok(facts), Ok(session)) => {
+                let user = session
+                    .as_ref()
+                    .map_or_else(String::new, |session| self.user_name(session.uid));
+                let context = ruling::seen(&held, facts, session.as_ref(), &user, &self.profiles);
+                self.recording.read(held.id, context);
+                ruling::rule(
+                    &held,
+                    facts,
+                    session.as_ref(),
+                    &user,
+                    &self.profiles,
+                    self.moment(),
+                )
+            }
         };
+        let is_exec = matches!(held.attempted, Attempted::Exec { .. });
+        match ruling {
+            // What a person decides about, or decided about before, is more than
+            // its name.
+            Ruling::Ask(ask) if is_exec => self.readers.content(&self.gate, held, ask),
+            Ruling::Ask(ask) => self.ask(&held, ask, Content::Unread),
+            ruling => self.ruled(&held, ruling),
+        }
+    }
+
+    /// A hold was judged.
+    fn ruled(&mut self, held: &Held, ruling: Ruling) {
         log_ruling(held, &ruling);
+        let recorded = ruling.clone();
         let effects = self.holds.ruled(held.id, ruling, self.gate.now_ns());
+        self.recording.ruled(held, &recorded, &effects);
         self.carry_out(effects);
     }
 
@@ -255,90 +348,15 @@ impl<G: Gate + ?Sized> Daemon<G> {
             .clone()
     }
 
-    fn link_event(&mut self, event: LinkEvent) {
-        match event {
-            LinkEvent::Up(sender) => {
-                for message in self.holds.unsettled(self.gate.now_ns()) {
-                    if sender.send(message).is_err() {
-                        return;
-                    }
-                }
-                self.link = Some(sender);
-            }
-            LinkEvent::Down => self.link = None,
-            LinkEvent::Message(message) => self.approver_said(message),
-        }
-    }
-
-    fn approver_said(&mut self, message: Message) {
-        let now = self.gate.now_ns();
-        match message {
-            Message::Welcome(_) => {}
-            Message::Accepted(accepted) => {
-                debug!(
-                    request = accepted.request_id,
-                    "a person can see the request"
-                );
-            }
-            Message::Acknowledged(acknowledged) => {
-                self.holds.acknowledged(&acknowledged.request_id);
-            }
-            Message::Rejected(rejected) => {
-                warn!(
-                    request = rejected.request_id,
-                    reason = rejected.reason,
-                    "the approver rejected a request; the operation is refused"
-                );
-                let effects = self
-                    .holds
-                    .rejected(&rejected.request_id, &rejected.reason, now);
-                self.carry_out(effects);
-            }
-            Message::Decision(decision) => self.decision(decision),
-        }
-    }
-
-    fn decision(&mut self, decision: v1::Decision) {
-        let verdict = decision.verdict();
-        if !(self.identity)().is_some_and(|identity| identity.signed(&decision)) {
-            error!(
-                request = decision.request_id,
-                "a decision without a valid signature was ignored"
-            );
-            return;
-        }
-        let decided = Decided {
-            request_id: decision.request_id,
-            digest: decision.digest,
-            approved: verdict == v1::Verdict::Approve,
-            reviewer: decision.reviewer,
-        };
-        info!(
-            request = decided.request_id,
-            approved = decided.approved,
-            reviewer = decided.reviewer,
-            "decided"
-        );
-        match self.holds.decided(&decided, self.gate.now_ns()) {
-            Ok(effects) => self.carry_out(effects),
-            Err(reason) => warn!(request = decided.request_id, %reason, "decision not applied"),
-        }
-    }
-
     fn reconcile(&mut self) {
-        let lost = self.gate.lost_events();
-        if lost > self.lost_events {
-            warn!(
-                lost = lost - self.lost_events,
-                "the gate's event buffer was full; holds are found by scanning"
-            );
-            self.lost_events = lost;
-        }
+        self.note_losses();
         match self.gate.all_held() {
             Ok(waiting) => {
+                let present: HashSet<HoldId> = waiting.iter().map(|held| held.id).collect();
                 let gate = Arc::clone(&self.gate);
                 let state = |id: HoldId| gate.task_state(id.task());
                 let effects = self.holds.reconcile(waiting, state, self.gate.now_ns());
+                self.note_untold(&effects, &present);
                 self.carry_out(effects);
             }
             Err(error) => trouble(&error),
@@ -366,9 +384,18 @@ impl<G: Gate + ?Sized> Daemon<G> {
         self.hello.send_if_modified(|hello| {
             let changed = hello.enforcing != fresh.is_ok();
             hello.enforcing = fresh.is_ok();
+            hello.not_enforcing_because = fresh.as_ref().err().cloned().unwrap_or_default();
             changed
         });
+        let lifecycle = if self.recording.has_begun() {
+            v1::Lifecycle::Changed
+        } else {
+            v1::Lifecycle::Started
+        };
+        self.recording
+            .enforcement(&self.hello.borrow(), &fresh, lifecycle);
         self.enforcement = fresh;
+        self.tell_readiness();
     }
 
     fn call(&mut self, request: control::Request) {
@@ -379,8 +406,12 @@ impl<G: Gate + ?Sized> Daemon<G> {
             held: self.holds.len(),
             link: &self.link_state.borrow().clone(),
             kernel_release: &self.hello.borrow().kernel_release.clone(),
+            journal: &self.recording.journal().state(),
         };
         let answer = callers.answer(request.caller, request.call);
+        if matches!(answer, Answer::SessionBegun(_)) {
+            self.note_sessions(false);
+        }
         // The caller may be gone; then nobody is left to tell.
         let _ = request.answer.send(answer);
     }
@@ -389,12 +420,19 @@ impl<G: Gate + ?Sized> Daemon<G> {
         for effect in effects {
             let result = match effect {
                 Effect::Describe(held) => {
-                    self.describe(held);
+                    self.recording.found(&held);
+                    self.readers.describe(&self.gate, held);
                     Ok(())
                 }
-                Effect::Answer(held, answer) => self.gate.answer(&held, answer, TICKET_LIFETIME),
+                Effect::Answer(held, answer) => {
+                    self.recording.answered(held.id);
+                    self.gate.answer(&held, answer, TICKET_LIFETIME)
+                }
                 Effect::Remember(held, settled) => self.gate.remember(&held, settled),
-                Effect::Forget(id) => self.gate.forget(id),
+                Effect::Forget(id) => {
+                    self.recording.ended(id, &End::Abandoned);
+                    self.gate.forget(id)
+                }
                 Effect::Tell(message) => {
                     if let Some(link) = &self.link
                         && link.send(*message).is_err()
@@ -409,26 +447,17 @@ impl<G: Gate + ?Sized> Daemon<G> {
             }
         }
     }
+}
 
-    fn describe(&self, held: Box<Held>) {
-        let gate = Arc::clone(&self.gate);
-        let readers = Arc::clone(&self.readers);
-        let described = self.described.clone();
-        tokio::spawn(async move {
-            let Ok(place) = readers.acquire_owned().await else {
-                return;
-            };
-            let read = tokio::task::spawn_blocking(move || {
-                let facts = gate.describe(&held);
-                drop(place);
-                Described { held, facts }
-            });
-            if let Ok(result) = read.await {
-                // The daemon stops; the next one reads it again.
-                let _ = described.send(result);
-            }
-        });
-    }
+fn policies(profiles: &Profiles) -> Vec<v1::ProfilePolicy> {
+    profiles
+        .iter()
+        .map(|(name, profile)| v1::ProfilePolicy {
+            profile: name.clone(),
+            owner: profile.owner.clone(),
+            policy_sha256: profile.policy.sha256().to_vec(),
+        })
+        .collect()
 }
 
 fn log_ruling(held: &Held, ruling: &Ruling) {
@@ -438,6 +467,9 @@ fn log_ruling(held: &Held, ruling: &Ruling) {
         Ruling::Deny { .. } => info!(%hold, %session, "denied by policy"),
         Ruling::Ask(ask) => {
             info!(%hold, %session, request = ask.request_id, "a person must decide");
+        }
+        Ruling::Granted { grant_id, .. } => {
+            info!(%hold, %session, grant = grant_id, "a grant lets it go on");
         }
         Ruling::Unreadable { reason } => {
             warn!(%hold, %session, reason, "refused: it cannot be judged");

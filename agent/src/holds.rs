@@ -3,10 +3,12 @@
 //!
 //! Pure: time, the kernel's state and messages come in, [`Effect`]s go out. The
 //! one promise of this module: [`Answer::Release`] comes out only for a hold
-//! whose ruling was *allow*, or whose own request was approved before its
-//! deadline under its own digest. Everything else ends in a refusal, and nothing
+//! whose ruling was *allow* or *granted*, or whose own request was approved before
+//! its deadline under its own digest, which a last look found again. Everything else ends in a refusal, and nothing
 //! that waits is forgotten while the kernel still has it.
 
+mod asking;
+mod question;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -16,7 +18,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use holdpoint_agent_common::OperationKey;
 use holdpoint_proto::v1;
 
-pub use self::report::Report;
+pub use self::{
+    question::{Ask, Decided, Ignored, Look, Verdict},
+    report::Report,
+};
 use crate::{
     kernel::{Answer, ArgumentsMac, Held, HoldId, Settled, TaskKey, TaskState},
     policy::OnDeny,
@@ -75,57 +80,18 @@ pub enum Ruling {
     },
     /// A person decides.
     Ask(Box<Ask>),
+    /// A person decided before, for more than one operation: a grant.
+    Granted {
+        /// What its arguments must be.
+        arguments: ArgumentsMac,
+        /// By which grant.
+        grant_id: String,
+    },
     /// It could not be read or judged.
     Unreadable {
         /// Why.
         reason: String,
     },
-}
-
-/// A question to a person.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ask {
-    /// Names the request, the same after a restart.
-    pub request_id: String,
-    /// Digest of the context.
-    pub digest: [u8; 32],
-    /// What the person sees.
-    pub context: v1::RequestContext,
-    /// Wall-clock time of the stop.
-    pub held_at: prost_types::Timestamp,
-    /// Boot time, nanoseconds, at which nobody has answered.
-    pub deadline_ns: u64,
-    /// How a denial ends the operation.
-    pub on_deny: OnDeny,
-    /// What the arguments of an approved exec must be.
-    pub arguments: ArgumentsMac,
-}
-
-/// A decision whose signature was verified.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Decided {
-    /// Which request.
-    pub request_id: String,
-    /// What was decided about.
-    pub digest: Vec<u8>,
-    /// True for an approval.
-    pub approved: bool,
-    /// Who.
-    pub reviewer: String,
-}
-
-/// Why a decision changes nothing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Ignored {
-    /// No hold waits for it.
-    #[error("no hold waits for this request")]
-    Unknown,
-    /// It is about something else than what is held.
-    #[error("the decision is about another digest than the one that is held")]
-    Digest,
-    /// The hold was answered before.
-    #[error("the hold was answered before")]
-    Late,
 }
 
 #[derive(Clone, Debug)]
@@ -238,6 +204,9 @@ impl Holds {
                 effects.extend(remember(settled && on_deny == OnDeny::Errno, Settled::Deny));
                 effects.push(hold.answer(refusal(on_deny), now_ns, None));
             }
+            Ruling::Granted { arguments, .. } => {
+                effects.push(hold.answer(Answer::Release(arguments), now_ns, None));
+            }
             Ruling::Unreadable { .. } => {
                 effects.push(hold.answer(Answer::Refuse, now_ns, None));
             }
@@ -259,37 +228,6 @@ impl Holds {
             }
         }
         effects
-    }
-
-    /// A person decided.
-    pub fn decided(&mut self, decided: &Decided, now_ns: u64) -> Result<Vec<Effect>, Ignored> {
-        let (id, hold) = self
-            .by_request(&decided.request_id)
-            .ok_or(Ignored::Unknown)?;
-        let Phase::Asking(ask) = &hold.phase else {
-            return Err(Ignored::Late);
-        };
-        if decided.digest != ask.digest {
-            return Err(Ignored::Digest);
-        }
-        if now_ns >= ask.deadline_ns {
-            let report = Report::expired(&ask.request_id);
-            return Ok(self.refuse(id, report, now_ns));
-        }
-        let report = Report::decided(&ask.request_id, &decided.reviewer);
-        if decided.approved {
-            let answer = Answer::Release(ask.arguments);
-            return Ok(vec![hold.answer(answer, now_ns, Some(report))]);
-        }
-        Ok(self.refuse(id, report, now_ns))
-    }
-
-    /// The approver cannot put the request to a person.
-    pub fn rejected(&mut self, request_id: &str, reason: &str, now_ns: u64) -> Vec<Effect> {
-        let Some((id, _)) = self.by_request(request_id) else {
-            return Vec::new();
-        };
-        self.refuse(id, Report::rejected(request_id, reason), now_ns)
     }
 
     /// The kernel let the operation go on.

@@ -57,6 +57,9 @@ pub enum IdentityError {
         /// Cause.
         source: serde_json::Error,
     },
+    /// Its certificate is none.
+    #[error("the certificate of this host cannot be read; enrol it again with `holdpointd enrol`")]
+    Certificate,
     /// Others than its owner may read the key.
     #[error(
         "{} can be read by others (mode {mode:o}); run `chmod 600 {}`",
@@ -131,6 +134,18 @@ impl Identity {
             path,
             source,
         })
+    }
+
+    /// From when to when this host's certificate is valid, seconds since the epoch.
+    pub fn certificate_lifetime(&self) -> Result<(i64, i64), IdentityError> {
+        let (_, pem) = x509_parser::pem::parse_x509_pem(self.certificate.as_bytes())
+            .map_err(|_| IdentityError::Certificate)?;
+        let certificate = pem.parse_x509().map_err(|_| IdentityError::Certificate)?;
+        let validity = certificate.validity();
+        Ok((
+            validity.not_before.timestamp(),
+            validity.not_after.timestamp(),
+        ))
     }
 
     /// Whether the approver signed exactly this decision.

@@ -5,6 +5,7 @@
 //! are turned into the types here once, and nowhere else.
 
 pub mod live;
+mod observed;
 pub mod simulated;
 
 use std::{
@@ -16,6 +17,8 @@ use std::{
 use holdpoint_agent_common as raw;
 pub use holdpoint_agent_common::{ArgumentsMac, Cause, FileId, TaskKey};
 use tokio::sync::mpsc;
+
+pub use self::observed::{Losses, Observed, ObservedEnd, ObservedOperation};
 
 /// Names one hold for as long as the machine is up: the thread, and when it was
 /// first stopped.
@@ -238,6 +241,9 @@ pub struct Session {
 pub struct Facts {
     /// The calling process.
     pub caller: ProcessFacts,
+    /// Start of that process, nanoseconds since boot to the resolution of /proc:
+    /// the same for all its threads.
+    pub process_start_ns: u64,
     /// From its parent up to the root of the session.
     pub ancestry: Vec<ProcessFacts>,
     /// For an exec.
@@ -274,12 +280,44 @@ pub struct ExecFacts {
     pub argv: Vec<Vec<u8>>,
     /// SHA-256 of the environment strings, each with its NUL.
     pub environment_sha256: [u8; 32],
+    /// Those of its variables that a reviewer sees.
+    pub environment: Vec<Variable>,
     /// Keyed hashes for the ticket.
     pub arguments: ArgumentsMac,
     /// The host's file of that path is this file.
     pub path_is_hosts: bool,
     /// The file has no other name.
     pub single_link: bool,
+}
+
+/// A variable of the environment, for display.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Variable {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// What it holds, shortened; none if that is a secret.
+    pub value: Option<Vec<u8>>,
+}
+
+/// What a held exec would run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Content {
+    /// SHA-256 of the whole content of the file the kernel judged.
+    Read([u8; 32]),
+    /// The file is too large, too slow, or of a kind whose content proves nothing.
+    Unread,
+    /// The path does not lead to that file (any more), or the file was written to.
+    Elsewhere,
+}
+
+impl Content {
+    /// The digest as the contract has it: empty if it is not known.
+    pub fn sha256(self) -> Vec<u8> {
+        match self {
+            Self::Read(digest) => digest.to_vec(),
+            Self::Unread | Self::Elsewhere => Vec::new(),
+        }
+    }
 }
 
 /// Why a held operation cannot be shown to anybody; it is then refused.
@@ -340,7 +378,9 @@ pub enum GateError {
 }
 
 /// A gate. Calls are quick (map operations and signals) but for
-/// [`describe`](Gate::describe), which reads another process and may block.
+/// [`describe`](Gate::describe), [`caller`](Gate::caller) and
+/// [`content`](Gate::content), which read another process and its files and may
+/// block.
 pub trait Gate: Send + Sync + 'static {
     /// The gate's events, once: a later call gives none. Events are hints and may
     /// be lost; [`all_held`](Gate::all_held) is the truth.
@@ -354,6 +394,13 @@ pub trait Gate: Send + Sync + 'static {
 
     /// Reads what a reviewer must see. May block on the files of the task.
     fn describe(&self, held: &Held) -> Result<Facts, DescribeError>;
+
+    /// The calling process of `held` as it is now. May block.
+    fn caller(&self, held: &Held) -> Result<ProcessFacts, DescribeError>;
+
+    /// What `held` would run, read for at most about `patience`. May block for
+    /// longer, on a filesystem that does not answer.
+    fn content(&self, held: &Held, patience: Duration) -> Content;
 
     /// Writes a ticket that lives for `lifetime` and lets the task try again.
     fn answer(&self, held: &Held, answer: Answer, lifetime: Duration) -> Result<(), GateError>;
@@ -385,6 +432,10 @@ pub trait Gate: Send + Sync + 'static {
     /// Forgets the sessions that have no process left.
     fn sweep_sessions(&self) -> Result<(), GateError>;
 
+    /// Whether process `pid` that started at `start_ns` (see
+    /// [`Facts::process_start_ns`]) is there.
+    fn process_lives(&self, pid: u32, start_ns: u64) -> bool;
+
     /// Where a task is.
     fn task_state(&self, task: TaskKey) -> TaskState;
 
@@ -394,8 +445,17 @@ pub trait Gate: Send + Sync + 'static {
     /// A secret of this boot, the same after a restart of the daemon.
     fn boot_secret(&self) -> [u64; 2];
 
-    /// Events lost so far because nobody read them in time.
-    fn lost_events(&self) -> u64;
+    /// The operations it settles without a hold, once: a later call gives none.
+    fn observations(&self) -> Option<mpsc::Receiver<Observed>>;
+
+    /// How many of those of one session it is to tell of in a second.
+    fn tell_at_most(&self, per_second: u32) -> Result<(), GateError>;
+
+    /// What it could not tell, and nobody declared yet.
+    fn losses(&self) -> Result<Losses, GateError>;
+
+    /// `losses` are written down as lost, and are not to be told of again.
+    fn declared(&self, losses: Losses) -> Result<(), GateError>;
 
     /// Proves that a known deny denies (invariant I9). `Err` says what did not.
     fn canary(&self) -> Result<(), String>;
@@ -477,6 +537,7 @@ impl Interpreted {
 }
 
 impl Destination {
+    /// The kernel's peer as an address.
     fn from_raw(peer: &raw::Peer) -> Self {
         const AF_INET: u16 = 2;
         let [a, b, c, d, ..] = peer.address;

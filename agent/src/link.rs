@@ -36,7 +36,7 @@ pub enum LinkEvent {
     /// The stream is down.
     Down,
     /// The approver said something.
-    Message(approver_message::Message),
+    Message(Box<approver_message::Message>),
 }
 
 /// How the link is doing, for people.
@@ -73,7 +73,7 @@ pub async fn run(
     state: watch::Sender<LinkState>,
     events: mpsc::Sender<LinkEvent>,
 ) {
-    let mut retry = FIRST_RETRY;
+    let mut retry = Retry::default();
     while !events.is_closed() {
         let identity = match Identity::load(&state_dir) {
             Ok(Some(identity)) => identity,
@@ -94,14 +94,31 @@ pub async fn run(
         };
         let (reason, was_up) = session(&identity, hello.clone(), &state, &events).await;
         if was_up {
-            retry = FIRST_RETRY;
+            retry = Retry::default();
             if events.send(LinkEvent::Down).await.is_err() {
                 return;
             }
         }
         report(&state, Some(&identity.approver), &reason);
-        tokio::time::sleep(jittered(retry)).await;
-        retry = (retry * 2).min(LAST_RETRY);
+        tokio::time::sleep(retry.next()).await;
+    }
+}
+
+/// How long to wait before the next attempt: longer each time, up to a bound.
+#[derive(Debug)]
+pub(crate) struct Retry(Duration);
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self(FIRST_RETRY)
+    }
+}
+
+impl Retry {
+    pub(crate) fn next(&mut self) -> Duration {
+        let delay = jittered(self.0);
+        self.0 = (self.0 * 2).min(LAST_RETRY);
+        delay
     }
 }
 
@@ -135,7 +152,8 @@ fn report(state: &watch::Sender<LinkState>, address: Option<&str>, error: &str) 
     });
 }
 
-async fn connect(identity: &Identity) -> Result<Channel, tonic::transport::Error> {
+/// A connection of this host to its approver; nothing is said on it yet.
+pub(crate) async fn connect(identity: &Identity) -> Result<Channel, tonic::transport::Error> {
     let tls = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(&identity.ca))
         .identity(tonic::transport::Identity::from_pem(
@@ -205,7 +223,7 @@ async fn session(
                     }
                 }
                 Ok(Some(ApproverMessage { message: Some(message) })) => {
-                    if events.send(LinkEvent::Message(message)).await.is_err() {
+                    if events.send(LinkEvent::Message(Box::new(message))).await.is_err() {
                         return ("the daemon stops".to_owned(), up);
                     }
                 }

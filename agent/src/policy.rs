@@ -15,6 +15,9 @@
 //! justification = "sends files out of this host"
 //! deadline = "2m"              # only with hold
 //! on_deny = "errno"            # errno | kill; with hold or deny
+//! risk = "high"                # low | medium | high | critical; only with hold
+//! grants = ["session"]         # process, session; only with hold; none unless said
+//! max_ttl = "10m"              # longest life of a grant; 1h unless said, 1s to 24h
 //! exec = { exe = ["/usr/bin/curl"], argv = [["-T", "--upload-file"]] }
 //! match = [["/usr/bin/curl", "-T", "notes.txt"]]
 //! not_match = [["/usr/bin/curl", "--version"]]
@@ -28,7 +31,8 @@
 //!
 //! - **The strictest matching rule wins**: deny, then hold, then allow. Order
 //!   carries no meaning. Among equally strict rules `kill` beats `errno` and the
-//!   shorter deadline beats the longer. If no rule matches, the default holds; a
+//!   shorter deadline beats the longer; where several hold, the highest risk is
+//!   shown and only what all of them give can be granted. If no rule matches, the default holds; a
 //!   matching rule overrides the default even where the default is stricter.
 //! - **`exe`** is a glob over the absolute path of the program: `*` and `?` stop
 //!   at `/`, `**` does not, a backslash escapes. For a connect it is the program
@@ -54,13 +58,17 @@ mod example;
 mod matcher;
 mod parse;
 mod settled;
+mod terms;
 #[cfg(test)]
 mod tests;
 
 use std::{cmp::Reverse, net::IpAddr, path::Path, time::Duration};
 
-pub use self::error::PolicyError;
 use self::matcher::Matcher;
+pub use self::{
+    error::PolicyError,
+    terms::{Risk, Scope, Terms},
+};
 
 /// What the policy says about an attempt. Ordered by strictness.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -126,6 +134,7 @@ pub struct Policy {
     default: Verdict,
     deadline: Duration,
     rules: Vec<Rule>,
+    sha256: [u8; 32],
 }
 
 /// One rule of a policy.
@@ -141,11 +150,15 @@ pub struct Rule {
     pub deadline: Duration,
     /// How a refusal ends.
     pub on_deny: OnDeny,
+    /// On what terms a person is asked; nothing but in a hold.
+    pub terms: Terms,
+    /// How many examples of its own it was checked with.
+    pub examples: usize,
     matcher: Matcher,
 }
 
 /// What the policy says about one attempt, and why.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Judgement<'a> {
     /// What is to happen.
     pub verdict: Verdict,
@@ -156,6 +169,8 @@ pub struct Judgement<'a> {
     pub deadline: Duration,
     /// How a refusal ends.
     pub on_deny: OnDeny,
+    /// On what terms a person is asked: those of all hold rules that match.
+    pub terms: Terms,
     /// True if `verdict` and `on_deny` hold for more than this attempt and may
     /// be cached: for an exec, for every `argv` of this file; for a connect, for
     /// every program that connects to this address, port and protocol. Never
@@ -204,8 +219,25 @@ impl Policy {
             rule,
             deadline: rule.map_or(self.deadline, |rule| rule.deadline),
             on_deny,
+            terms: self.terms(verdict, attempt),
             settled: settled::settled(self, attempt),
         }
+    }
+
+    /// What is left of the terms of all rules that ask about `attempt`.
+    fn terms(&self, verdict: Verdict, attempt: &Attempt<'_>) -> Terms {
+        self.rules
+            .iter()
+            .filter(|rule| verdict == Verdict::Hold && rule.verdict == Verdict::Hold)
+            .filter(|rule| rule.matches(attempt))
+            .map(|rule| rule.terms.clone())
+            .reduce(|left, right| left.and(&right))
+            .unwrap_or_default()
+    }
+
+    /// SHA-256 of the text it was read from.
+    pub fn sha256(&self) -> [u8; 32] {
+        self.sha256
     }
 
     /// The verdict where no rule matches.

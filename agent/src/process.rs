@@ -5,20 +5,23 @@
 //! in the kernel: the file's identity at every judgement, the arguments after the
 //! exec.
 
+mod content;
+mod environment;
 mod memory;
 mod procfs;
 
 pub(crate) use procfs::{
-    all_pids, ancestors, boot_time_ns, is_stopped, resume, resume_task, sole_thread, state,
+    all_pids, ancestors, boot_time_ns, end, has_ended, is_stopped, resume, resume_task,
+    sole_thread, start_ns, state,
 };
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
 use holdpoint_agent_common::{ArgumentsMac, FileId, SipHash};
 use sha2::{Digest as _, Sha256};
 
 use crate::kernel::{
-    Attempted, DescribeError, ExecFacts, Facts, GateError, Held, ProcessFacts, TaskState,
+    Attempted, Content, DescribeError, ExecFacts, Facts, GateError, Held, ProcessFacts, TaskState,
 };
 
 /// Most ancestors a request carries.
@@ -46,10 +49,7 @@ pub(crate) fn describe(
     same_session: impl Fn(u32) -> bool,
 ) -> Result<Facts, DescribeError> {
     let task = held.id.task();
-    let caller = procfs::process(task.tgid, task.tid).ok_or(DescribeError::Gone)?;
-    if caller.executable.is_empty() {
-        return Err(DescribeError::Caller);
-    }
+    let caller = caller(held)?;
     let exec = match &held.attempted {
         Attempted::Connect(_) => None,
         Attempted::Exec {
@@ -72,6 +72,7 @@ pub(crate) fn describe(
             Some(ExecFacts {
                 arguments: mac,
                 environment_sha256: environment_digest(&strings.environment),
+                environment: environment::of_interest(&strings.environment),
                 argv,
                 path_is_hosts,
                 single_link,
@@ -90,15 +91,43 @@ pub(crate) fn describe(
         .filter_map(|pid| procfs::process(pid, pid))
         .collect();
     Ok(Facts {
-        caller: ProcessFacts {
-            start_ns: task.start_ns,
-            uid: held.uid,
-            gid: held.gid,
-            ..caller
-        },
+        caller,
+        process_start_ns: procfs::start_ns(task.tgid).ok_or(DescribeError::Gone)?,
         ancestry,
         exec,
     })
+}
+
+/// The calling process as it is now.
+pub(crate) fn caller(held: &Held) -> Result<ProcessFacts, DescribeError> {
+    let task = held.id.task();
+    let seen = procfs::process(task.tgid, task.tid).ok_or(DescribeError::Gone)?;
+    if seen.executable.is_empty() {
+        return Err(DescribeError::Caller);
+    }
+    if procfs::state(task) == TaskState::Gone {
+        return Err(DescribeError::Gone);
+    }
+    Ok(ProcessFacts {
+        start_ns: task.start_ns,
+        uid: held.uid,
+        gid: held.gid,
+        ..seen
+    })
+}
+
+/// The content of the file that `held` would run, read for at most about
+/// `patience`. Of a connect there is none.
+pub(crate) fn content(held: &Held, patience: Duration) -> Content {
+    match &held.attempted {
+        Attempted::Connect(_) => Content::Unread,
+        Attempted::Exec { file, path, .. } => content::read(
+            held.id.task(),
+            Path::new(bytes_as_path(path)),
+            file,
+            patience,
+        ),
+    }
 }
 
 fn bytes_as_path(bytes: &[u8]) -> &std::ffi::OsStr {

@@ -4,6 +4,8 @@
 //! Pure. Whatever is missing (the session, its profile, a user's name) leads to a
 //! refusal or an honest blank, never to an allow.
 
+pub mod context;
+
 use std::time::Duration;
 
 use holdpoint_proto::{digest, v1};
@@ -12,8 +14,8 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     config::Profiles,
     holds::{Ask, Ruling},
-    kernel::{Attempted, Destination, ExecFacts, Facts, Held, HoldId, ProcessFacts, Session},
-    policy::{Attempt, Judgement, Verdict},
+    kernel::{Attempted, ExecFacts, Facts, Held, HoldId, Session},
+    policy::{Attempt, Judgement, Policy, Verdict},
 };
 
 /// What the moment adds to a hold.
@@ -50,7 +52,8 @@ pub fn rule(
         };
     };
     let exec = facts.exec.clone().unwrap_or_default();
-    let judgement = profile.policy.judge(&attempt(held, facts, &exec));
+    let policy = &profile.policy;
+    let judgement = policy.judge(&attempt(held, facts, &exec));
     match judgement.verdict {
         Verdict::Allow => Ruling::Allow {
             // What does not depend on the arguments needs no comparison of them.
@@ -66,8 +69,32 @@ pub fn rule(
             settled: judgement.settled,
         },
         Verdict::Hold => Ruling::Ask(Box::new(ask(
-            held, facts, exec, session, user, &judgement, moment,
+            held, facts, exec, session, user, policy, &judgement, moment,
         ))),
+    }
+}
+
+/// What is seen of `held`, whatever comes of it: for the record.
+pub fn seen(
+    held: &Held,
+    facts: &Facts,
+    session: Option<&Session>,
+    user: &str,
+    profiles: &Profiles,
+) -> v1::RequestContext {
+    let exec = facts.exec.clone().unwrap_or_default();
+    let rule = session
+        .and_then(|session| profiles.get(&session.profile))
+        .and_then(|profile| {
+            let judgement = profile.policy.judge(&attempt(held, facts, &exec));
+            context::rule(&profile.policy, &judgement)
+        });
+    v1::RequestContext {
+        operation: Some(context::operation(&held.attempted, exec)),
+        process: Some(context::process(&facts.caller)),
+        ancestry: facts.ancestry.iter().map(context::process).collect(),
+        session: session.map(|session| context::session(session, user)),
+        rule,
     }
 }
 
@@ -89,31 +116,27 @@ fn attempt<'a>(held: &'a Held, facts: &'a Facts, exec: &'a ExecFacts) -> Attempt
     }
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is one part of the question"
+)]
 fn ask(
     held: &Held,
     facts: &Facts,
     exec: ExecFacts,
     session: &Session,
     user: &str,
+    policy: &Policy,
     judgement: &Judgement<'_>,
     moment: Moment,
 ) -> Ask {
     let arguments = exec.arguments;
     let context = v1::RequestContext {
-        operation: Some(operation(&held.attempted, exec)),
-        process: Some(process(&facts.caller)),
-        ancestry: facts.ancestry.iter().map(process).collect(),
-        session: Some(v1::Session {
-            id: session.id.to_string(),
-            profile: session.profile.clone(),
-            owner: session.owner.clone(),
-            uid: session.uid,
-            user: user.to_owned(),
-        }),
-        rule: judgement.rule.map(|rule| v1::Rule {
-            name: rule.name.clone(),
-            justification: rule.justification.clone(),
-        }),
+        operation: Some(context::operation(&held.attempted, exec)),
+        process: Some(context::process(&facts.caller)),
+        ancestry: facts.ancestry.iter().map(context::process).collect(),
+        session: Some(context::session(session, user)),
+        rule: context::rule(policy, judgement),
     };
     let waited = Duration::from_nanos(moment.boot_ns.saturating_sub(held.id.held_ns));
     let deadline_ns = u64::try_from(judgement.deadline.as_nanos()).unwrap_or(u64::MAX);
@@ -121,73 +144,17 @@ fn ask(
         request_id: request_id(held.id, moment.secret),
         digest: digest::of(&context),
         context,
-        held_at: timestamp(moment.wall.saturating_sub(waited)),
+        held_at: context::timestamp(moment.wall.saturating_sub(waited)),
         deadline_ns: held.id.held_ns.saturating_add(deadline_ns),
         on_deny: judgement.on_deny,
         arguments,
-    }
-}
-
-fn operation(attempted: &Attempted, exec: ExecFacts) -> v1::Operation {
-    let kind = match attempted {
-        Attempted::Exec { file, path, .. } => v1::operation::Kind::Exec(v1::Exec {
-            path: path.clone(),
-            file: Some(v1::FileIdentity {
-                device: file.device,
-                inode: file.inode,
-                generation: file.generation,
-                ctime_ns: file
-                    .ctime_sec
-                    .saturating_mul(1_000_000_000)
-                    .saturating_add(file.ctime_nsec.into()),
-                size: file.size,
-            }),
-            argv: exec.argv,
-            environment_sha256: exec.environment_sha256.to_vec(),
-            path_is_hosts: exec.path_is_hosts,
-        }),
-        Attempted::Connect(to) => v1::operation::Kind::Connect(connect(to)),
-    };
-    v1::Operation { kind: Some(kind) }
-}
-
-fn connect(to: &Destination) -> v1::Connect {
-    v1::Connect {
-        address: match to.address {
-            std::net::IpAddr::V4(address) => address.octets().to_vec(),
-            std::net::IpAddr::V6(address) => address.octets().to_vec(),
-        },
-        port: to.port.into(),
-        protocol: to.protocol.into(),
-        network_namespace: to.netns,
-        scope_id: to.scope_id,
-    }
-}
-
-fn process(facts: &ProcessFacts) -> v1::Process {
-    v1::Process {
-        pid: facts.pid,
-        tid: facts.tid,
-        start_time_ns: facts.start_ns,
-        uid: facts.uid,
-        gid: facts.gid,
-        executable: facts.executable.clone(),
-        cwd: facts.cwd.clone(),
-        argv: facts.argv.clone(),
-    }
-}
-
-fn timestamp(since_epoch: Duration) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX),
-        // Below a second, so it fits.
-        nanos: since_epoch.subsec_nanos().cast_signed(),
+        process_start_ns: facts.process_start_ns,
     }
 }
 
 /// The id of a hold's request: the same for the same hold, also after a restart
 /// of the daemon, and not to be guessed without the secret of this boot.
-fn request_id(id: HoldId, secret: [u64; 2]) -> String {
+pub(crate) fn request_id(id: HoldId, secret: [u64; 2]) -> String {
     let mut hash = Sha256::new();
     hash.update(b"holdpoint/request-id/v1");
     for word in [

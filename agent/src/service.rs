@@ -3,27 +3,40 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::{IsTerminal as _, Read as _, Write as _},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
 use holdpoint_proto::v1;
 use nix::fcntl::{Flock, FlockArg};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
 };
-use tracing::info;
+use tracing::{error, info, warn};
 
 use crate::{
-    config::Config,
+    check,
+    config::{Config, LogConfig, LogFormat, Profiles},
     control, daemon, enrol as enrolment,
+    events::{journal::Journal, publisher},
+    grants::ledger::Ledger,
     identity::Identity,
-    kernel::{Gate, live::LiveGate, simulated},
+    kernel::{
+        Gate,
+        live::{LiveGate, remove},
+        simulated,
+    },
     link::{self, LinkState},
+    notify::Notifier,
+    unit,
 };
+
+/// How long the daemon's tasks may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Held by the daemon that gates this machine.
 const GATE_LOCK: &str = "/run/holdpoint/gate.lock";
@@ -38,13 +51,17 @@ pub fn complain(error: &anyhow::Error) {
     );
 }
 
-fn start_logging() {
+fn start_logging(log: LogConfig) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(log.level.name()));
+    let logger = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => logger.init(),
+        LogFormat::Json => logger.json().flatten_event(true).init(),
+    }
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -56,25 +73,36 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// Attaches the gate (or plays `script`) and serves until a signal.
-pub fn run(config: &Path, script: Option<&Path>) -> anyhow::Result<()> {
-    start_logging();
-    let config = Config::load(config)?;
+pub fn run(path: &Path, script: Option<&Path>) -> anyhow::Result<()> {
+    let config = Config::load(path)?;
+    start_logging(config.log);
     let profiles = config.profiles()?;
-    runtime()?.block_on(async {
+    let notifier = Notifier::from_environment();
+    let runtime = runtime()?;
+    let served = runtime.block_on(async {
+        let service = Service {
+            path,
+            config: &config,
+            profiles,
+            notifier,
+        };
         match script {
             None => {
                 let _lock = lock(Path::new(GATE_LOCK))?;
                 let gate = Arc::new(LiveGate::load()?);
-                serve(&config, profiles, gate).await
+                service.serve(gate).await
             }
             Some(script) => {
                 let gate = simulated::SimulatedGate::new();
                 simulated::script::play(&gate, script)
                     .with_context(|| format!("cannot play {}", script.display()))?;
-                serve(&config, profiles, gate).await
+                service.serve(gate).await
             }
         }
-    })
+    });
+    // A reader may hang on a filesystem that does not answer; nobody waits for it.
+    runtime.shutdown_timeout(LAST_WORDS);
+    served
 }
 
 /// One daemon at a time, whatever its configuration: two would answer each
@@ -93,51 +121,114 @@ fn lock(path: &Path) -> anyhow::Result<Flock<fs::File>> {
     })
 }
 
-async fn serve<G: Gate>(
-    config: &Config,
-    profiles: crate::config::Profiles,
-    gate: Arc<G>,
-) -> anyhow::Result<()> {
-    let listener = control::listen(&config.control_socket)?;
-    let (call_sender, calls) = mpsc::channel(64);
-    let (link_sender, link_events) = mpsc::channel(1024);
-    let (hello, hello_receiver) = watch::channel(hello());
-    let (state_sender, link_state) = watch::channel(LinkState::default());
-    let tasks = [
-        tokio::spawn(control::serve(listener, call_sender)),
-        tokio::spawn(link::run(
-            config.state_dir.clone(),
-            hello_receiver,
-            state_sender,
-            link_sender,
-        )),
-    ];
-    let state_dir = config.state_dir.clone();
-    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
-    info!(socket = %config.control_socket.display(), profiles = profiles.len(), "holdpointd serves");
-    daemon::run(
-        daemon::Parts {
-            gate,
-            profiles,
-            link_events,
-            link_state,
-            hello,
-            identity: Box::new(move || Identity::load(&state_dir).ok().flatten()),
-            calls,
-        },
-        async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        },
-    )
-    .await;
-    for task in tasks {
-        task.abort();
+/// Ends all sessions and takes the gate off.
+pub fn remove_gate() -> anyhow::Result<()> {
+    let _lock = lock(Path::new(GATE_LOCK))?;
+    let ended = remove()?;
+    let mut out = std::io::stdout();
+    if ended > 0 {
+        writeln!(out, "ended {ended} processes of sessions")?;
     }
+    writeln!(out, "this machine has no gate any more")?;
     Ok(())
+}
+
+/// A daemon that is about to serve.
+struct Service<'a> {
+    path: &'a Path,
+    config: &'a Config,
+    profiles: Profiles,
+    notifier: Notifier,
+}
+
+impl Service<'_> {
+    async fn serve<G: Gate>(self, gate: Arc<G>) -> anyhow::Result<()> {
+        let Self {
+            path,
+            config,
+            profiles,
+            notifier,
+        } = self;
+        let listener = control::listen(&config.control_socket)?;
+        let (call_sender, calls) = mpsc::channel(64);
+        let (link_sender, link_events) = mpsc::channel(1024);
+        let (hello, hello_receiver) = watch::channel(hello());
+        let (state_sender, link_state) = watch::channel(LinkState::default());
+        let (reload_sender, reloads) = mpsc::channel(1);
+        let hangup = signal(SignalKind::hangup()).context("cannot watch for SIGHUP")?;
+        let mut tasks = vec![
+            tokio::spawn(control::serve(listener, call_sender)),
+            tokio::spawn(link::run(
+                config.state_dir.clone(),
+                hello_receiver,
+                state_sender,
+                link_sender,
+            )),
+            tokio::spawn(reload(path.to_owned(), hangup, reload_sender)),
+        ];
+        let (ledger, ended_grants) = Ledger::open(&config.state_dir);
+        let events = config.events;
+        if let Err(error) = gate.tell_at_most(events.session_events_per_second) {
+            warn!(%error, "the gate tells of as many operations as it did before");
+        }
+        let journal = Journal::open(&config.state_dir, events.spool_max_bytes)?;
+        let keeper = journal.clone();
+        tasks.push(tokio::spawn(async move { keeper.keep_synced().await }));
+        tasks.push(tokio::spawn(publisher::run(
+            config.state_dir.clone(),
+            journal.clone(),
+        )));
+        let state_dir = config.state_dir.clone();
+        let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
+        info!(socket = %config.control_socket.display(), profiles = profiles.len(), "holdpointd serves");
+        daemon::run(
+            daemon::Parts {
+                gate,
+                profiles,
+                link_events,
+                link_state,
+                hello,
+                identity: Box::new(move || Identity::load(&state_dir).ok().flatten()),
+                calls,
+                reloads,
+                notifier,
+                ledger,
+                ended_grants,
+                journal,
+            },
+            async move {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            },
+        )
+        .await;
+        for task in tasks {
+            task.abort();
+        }
+        Ok(())
+    }
+}
+
+/// Reads profiles and policies anew at each SIGHUP. What cannot be used changes
+/// nothing.
+async fn reload(path: std::path::PathBuf, mut hangup: Signal, reloads: mpsc::Sender<Profiles>) {
+    while hangup.recv().await.is_some() {
+        let read = Config::load(&path).and_then(|config| config.profiles());
+        match read {
+            Ok(profiles) => {
+                if reloads.send(profiles).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => error!(
+                error = link::causes(&error),
+                "not reloaded; what was in force stays in force"
+            ),
+        }
+    }
 }
 
 fn hello() -> v1::Hello {
@@ -152,7 +243,7 @@ fn hello() -> v1::Hello {
             .unwrap_or_default()
             .trim()
             .to_owned(),
-        enforcing: false,
+        ..v1::Hello::default()
     }
 }
 
@@ -166,8 +257,9 @@ fn hostname() -> String {
 
 /// Enrols this host with a token from the command line or a file.
 pub fn enrol(config: &Path, token: Option<String>, file: Option<&Path>) -> anyhow::Result<()> {
-    start_logging();
+    unit::provide_configuration(config)?;
     let config = Config::load(config)?;
+    start_logging(config.log);
     let token = match (token, file) {
         (Some(token), _) => token,
         (None, Some(path)) if path == Path::new("-") => {
@@ -189,4 +281,17 @@ pub fn enrol(config: &Path, token: Option<String>, file: Option<&Path>) -> anyho
         identity.approver
     )?;
     Ok(())
+}
+
+/// Says what this host lacks; gives whether it lacks nothing.
+pub fn check(config: &Path, json: bool) -> anyhow::Result<bool> {
+    let report = runtime()?.block_on(check::run(config));
+    let mut out = std::io::stdout();
+    if json {
+        serde_json::to_writer_pretty(&mut out, &report)?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{}", report.text())?;
+    }
+    Ok(report.ready)
 }

@@ -9,28 +9,27 @@ mod view;
 
 use std::time::Duration;
 
-use data_encoding::HEXLOWER;
 use holdpoint_proto::token::EnrolmentToken;
 use uuid::Uuid;
 
 use crate::{
     ca,
     config::{Address, Config},
-    domain::account::{AccountName, Role, check_password},
+    domain::{
+        account::{AccountName, Role, check_password},
+        audit::Actor,
+    },
     passwords::Passwords,
-    random,
-    service::now,
+    service::{enrolment::mint, now},
     state_dir::StateDir,
-    store::{Store, enrolment_tokens::NewToken, users::User},
+    store::{
+        Store,
+        users::{Changed, User},
+    },
 };
 
 pub use error::AdminError;
 pub use view::{HostView, TokenView, UserView};
-
-/// Longest life of an enrolment token.
-pub const TTL_MAX: Duration = Duration::from_hours(30 * 24);
-/// Longest label of an enrolment token, in characters.
-pub const LABEL_MAX: usize = 128;
 
 /// The operator's access to one state directory.
 #[derive(Debug)]
@@ -60,22 +59,9 @@ impl Admin {
         ttl: Duration,
         label: &str,
     ) -> Result<EnrolmentToken, AdminError> {
-        if ttl.is_zero() || ttl > TTL_MAX {
-            return Err(AdminError::Ttl);
-        }
-        if label.chars().count() > LABEL_MAX || label.chars().any(char::is_control) {
-            return Err(AdminError::Label);
-        }
-        let (created_at, secret) = (now(), random::secret()?);
-        let authority = ca::load_or_create(&self.directory, created_at)?;
-        let token = NewToken {
-            id: HEXLOWER.encode(&random::bytes::<4>()?),
-            secret_hash: secret.hash(),
-            label: label.to_owned(),
-            created_at,
-            expires_at: created_at.plus(ttl),
-        };
-        self.store.add_token(&token).await?;
+        let (token, secret) = mint(ttl, label)?;
+        let authority = ca::load_or_create(&self.directory, token.created_at)?;
+        self.store.add_token(&token, &Actor::Local).await?;
         Ok(EnrolmentToken {
             approver: self.address.to_string(),
             ca: authority.certificate().to_owned(),
@@ -106,7 +92,7 @@ impl Admin {
             password_hash: self.passwords.hash(password.to_owned()).await?,
             created_at: now(),
         };
-        if self.store.add_user(&user).await? {
+        if self.store.add_user(&user, &Actor::Local).await? {
             Ok(())
         } else {
             Err(AdminError::UserExists(name.clone()))
@@ -129,7 +115,8 @@ impl Admin {
     pub async fn set_password(&self, name: &AccountName, password: &str) -> Result<(), AdminError> {
         check_password(password)?;
         let hash = self.passwords.hash(password.to_owned()).await?;
-        if self.store.set_password(name, &hash).await? {
+        let set = self.store.set_password(name, &hash, &Actor::Local, now());
+        if set.await? {
             Ok(())
         } else {
             Err(AdminError::NoUser(name.clone()))
@@ -138,11 +125,14 @@ impl Admin {
 
     /// Removes an account and its logins.
     pub async fn remove_user(&self, name: &AccountName) -> Result<(), AdminError> {
-        if self.store.remove_user(name).await? {
-            Ok(())
-        } else {
-            Err(AdminError::NoUser(name.clone()))
-        }
+        let removed = self.store.remove_user(name, &Actor::Local, now());
+        changed(removed.await?, name)
+    }
+
+    /// Gives an account another role.
+    pub async fn set_role(&self, name: &AccountName, role: Role) -> Result<(), AdminError> {
+        let set = self.store.set_role(name, role, &Actor::Local, now());
+        changed(set.await?, name)
     }
 
     /// Every host, in the order they enrolled.
@@ -154,7 +144,7 @@ impl Admin {
     /// Shuts a host out for good and withdraws its pending requests. A running
     /// server ends its stream within seconds.
     pub async fn revoke_host(&self, id: Uuid) -> Result<(), AdminError> {
-        if self.store.revoke_host(id, now()).await? {
+        if self.store.revoke_host(id, &Actor::Local, now()).await? {
             return Ok(());
         }
         Err(match self.store.host(id).await? {
@@ -166,5 +156,13 @@ impl Admin {
     /// Ends all use of the database.
     pub async fn close(self) {
         self.store.close().await;
+    }
+}
+
+fn changed(changed: Changed, name: &AccountName) -> Result<(), AdminError> {
+    match changed {
+        Changed::Done => Ok(()),
+        Changed::Unknown => Err(AdminError::NoUser(name.clone())),
+        Changed::LastAdministrator => Err(AdminError::LastAdministrator(name.clone())),
     }
 }

@@ -5,6 +5,8 @@
 //! and key. Holds no secret: those live as files in `state_dir`.
 
 mod address;
+mod remarks;
+mod web;
 
 use std::{
     io,
@@ -16,6 +18,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use address::{Address, AddressError, ServerName, ServerNameError};
+pub use web::{Log, LogFormat, Metrics, PlainError, Tls, Web};
 
 /// Where the configuration is looked for unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/holdpoint/approver.toml";
@@ -34,6 +37,12 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Bounds.
     pub limits: Limits,
+    /// The dashboard and the REST API.
+    pub web: Web,
+    /// Numbers for the operator's monitoring.
+    pub metrics: Metrics,
+    /// The log.
+    pub log: Log,
 }
 
 /// Bounds that keep one host from filling the queue of all reviewers.
@@ -73,6 +82,9 @@ impl Default for Config {
             names: Vec::new(),
             state_dir: PathBuf::from("/var/lib/holdpoint-approver"),
             limits: Limits::default(),
+            web: Web::default(),
+            metrics: Metrics::default(),
+            log: Log::default(),
         }
     }
 }
@@ -175,11 +187,30 @@ mod tests {
             ("[limits]\npending_per_host = 0", "line 2", "nonzero"),
             ("[limits]\nmax = 1", "line 2", "unknown field `max`"),
             ("listen = ", "line 1", ""),
+            (
+                "[web]\nlisten = \"0.0.0.0:7444\"\ntls = \"off\"",
+                "line 1",
+                "passwords over the network in the clear: 0.0.0.0:7444",
+            ),
+            ("[web]\ntls = \"on\"", "line 2", "unknown variant `on`"),
+            ("[web]\ntsl = \"own\"", "line 2", "unknown field `tsl`"),
+            ("[log]\nformat = \"xml\"", "line 2", "unknown variant `xml`"),
         ] {
             let error = parse(text).unwrap_err();
             for part in ["approver.toml", line, needle] {
                 assert!(error.contains(part), "{error:?} lacks {part:?}");
             }
+        }
+    }
+
+    #[test]
+    fn only_loopback_or_a_proxy_goes_without_tls() {
+        for good in [
+            "listen = \"[::1]:1\"\ntls = \"off\"",
+            "listen = \"0.0.0.0:1\"\ntls = \"off\"\nbehind_proxy = true",
+            "listen = \"0.0.0.0:1\"",
+        ] {
+            assert!(parse(&format!("[web]\n{good}")).is_ok(), "{good}");
         }
     }
 

@@ -6,8 +6,12 @@
 //! must never know an edge (gRPC, SQL, the command line).
 
 pub mod account;
+pub mod audit;
+pub mod capability;
 pub mod decide;
+pub mod grant;
 pub mod request;
 pub mod secret;
+pub mod spool;
 pub mod throttle;
 pub mod time;

@@ -4,47 +4,85 @@
 //! from the store, so a missed or doubled wake-up changes nothing. Never a place
 //! to keep a fact.
 
+mod turns;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 use uuid::Uuid;
+
+pub(crate) use turns::Turn;
+use turns::Turns;
+
+/// Reloads that may wait for somebody who hears slowly.
+const RELOADS: usize = 256;
+
+/// What a host has to hear about.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum News {
+    /// One of its requests was decided, flagged or has expired.
+    Request(String),
+    /// One of its grants was revoked.
+    Revoked(String),
+}
+
+/// Something other than a request has changed: whoever shows it loads it anew.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[allow(dead_code, reason = "read by the stream for browsers")]
+pub(crate) enum Reload {
+    /// A host: connected, disconnected, revoked, said something else of itself.
+    Host(Uuid),
+    /// A session: begun, ended.
+    Session {
+        /// Where.
+        host: Uuid,
+        /// Which.
+        id: String,
+    },
+    /// A grant: issued, used, revoked, ended.
+    Grant(String),
+}
 
 /// The connections of this process.
 #[derive(Debug)]
 pub(crate) struct Live {
     changes: watch::Sender<()>,
+    reloads: broadcast::Sender<Reload>,
     closing: watch::Sender<bool>,
     deadlines: Notify,
     hosts: Mutex<Hosts>,
+    events: Arc<Turns>,
 }
 
 #[derive(Debug, Default)]
 struct Hosts {
-    streams: HashMap<Uuid, (u64, mpsc::UnboundedSender<String>)>,
+    streams: HashMap<Uuid, (u64, mpsc::UnboundedSender<News>)>,
     last_stream: u64,
 }
 
-/// Where the stream of one host hears about its requests.
+/// Where the stream of one host hears about its requests and grants.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     live: Arc<Live>,
     host: Uuid,
     stream: u64,
-    // Unbounded, but a host has a bounded number of open requests and each is
-    // closed once.
-    news: mpsc::UnboundedReceiver<String>,
+    // Unbounded, but a host has a bounded number of open requests, each is closed
+    // once, and what it was granted is revoked once.
+    news: mpsc::UnboundedReceiver<News>,
 }
 
 impl Live {
     pub(crate) fn new() -> Self {
         Self {
             changes: watch::Sender::new(()),
+            reloads: broadcast::Sender::new(RELOADS),
             closing: watch::Sender::new(false),
             deadlines: Notify::new(),
             hosts: Mutex::default(),
+            events: Arc::default(),
         }
     }
 
@@ -56,6 +94,18 @@ impl Live {
     /// Hears of every change from now on.
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
+    }
+
+    /// Something other than a request has changed.
+    pub(crate) fn reload(&self, what: Reload) {
+        // Fails if nobody listens.
+        let _ = self.reloads.send(what);
+    }
+
+    /// Hears of everything but requests from now on. Whoever hears too slowly is
+    /// told that they missed some, and loads all anew.
+    pub(crate) fn reloads(&self) -> broadcast::Receiver<Reload> {
+        self.reloads.subscribe()
     }
 
     /// There is a new deadline to watch.
@@ -79,11 +129,11 @@ impl Live {
         let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
     }
 
-    /// Request `id` of `host` was decided or has expired.
-    pub(crate) fn tell(&self, host: Uuid, id: &str) {
+    /// There are news for `host`.
+    pub(crate) fn tell(&self, host: Uuid, news: News) {
         if let Some((_, stream)) = self.hosts().streams.get(&host) {
             // Fails if the stream is ending; its host will ask again.
-            let _ = stream.send(id.to_owned());
+            let _ = stream.send(news);
         }
     }
 
@@ -103,6 +153,16 @@ impl Live {
         }
     }
 
+    /// Makes a new stream the one that tells the events of `host`.
+    pub(crate) fn tells_events(&self, host: Uuid) -> Turn {
+        self.events.take(host)
+    }
+
+    /// The hosts whose streams are open.
+    pub(crate) fn connected(&self) -> Vec<Uuid> {
+        self.hosts().streams.keys().copied().collect()
+    }
+
     fn hosts(&self) -> std::sync::MutexGuard<'_, Hosts> {
         // Nothing in here can be left half done.
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
@@ -110,8 +170,8 @@ impl Live {
 }
 
 impl Mailbox {
-    /// The next request that has news; none when another stream took over.
-    pub(crate) async fn next(&mut self) -> Option<String> {
+    /// The next news; none when another stream took over.
+    pub(crate) async fn next(&mut self) -> Option<News> {
         self.news.recv().await
     }
 }
@@ -137,21 +197,22 @@ mod tests {
     async fn a_new_stream_takes_over_and_the_old_one_hears_it() {
         let (live, host) = (Arc::new(Live::new()), Uuid::now_v7());
         let mut old = live.connect(host);
-        live.tell(host, "1");
+        let news = |id: &str| News::Request(id.to_owned());
+        live.tell(host, news("1"));
         let mut new = live.connect(host);
-        live.tell(host, "2");
-        assert_eq!(old.next().await.as_deref(), Some("1"));
+        live.tell(host, news("2"));
+        assert_eq!(old.next().await, Some(news("1")));
         assert_eq!(old.next().await, None);
         drop(old);
-        live.tell(host, "3");
-        assert_eq!(new.next().await.as_deref(), Some("2"));
+        live.tell(host, news("3"));
+        assert_eq!(new.next().await, Some(news("2")));
         assert_eq!(
-            new.next().await.as_deref(),
-            Some("3"),
+            new.next().await,
+            Some(news("3")),
             "the old one took nothing with it"
         );
         drop(new);
         assert!(live.hosts().streams.is_empty());
-        live.tell(host, "nobody hears");
+        live.tell(host, news("nobody hears"));
     }
 }

@@ -8,18 +8,28 @@ mod incoming;
 
 use std::{future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use axum::Router;
+use holdpoint_history::{History, HistoryError};
 use tokio::{net::TcpListener, task::JoinHandle, time};
+use tokio_rustls::rustls::ServerConfig;
 use tonic::transport::{Certificate, Identity, Server as Transport, ServerTlsConfig};
 
 use crate::{
     ca::{self, AuthorityFileError, IssueError},
-    config::Config,
-    grpc,
-    service::{Approver, expiry, now},
+    config::{self, Config, Tls},
+    domain::audit::AuditRecord,
+    error_chain::error_chain,
+    grpc, http,
+    log::{self, Log, LogError},
+    metrics::Metrics,
+    service::{Approver, expiry, keeping, now},
     signer::{Signer, SignerError},
     state_dir::{Claim, StateDir, StateDirError},
     store::{Store, StoreError},
 };
+
+/// Folder of the Parquet files in the state directory.
+const HISTORY: &str = "history";
 
 /// How long open streams may take to end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -33,12 +43,25 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Server {
     approver: Arc<Approver>,
+    log: Arc<Log>,
     listener: TcpListener,
     address: SocketAddr,
     tls: ServerTlsConfig,
+    web: Web,
+    monitor: Option<(TcpListener, SocketAddr)>,
     state_dir: PathBuf,
     /// Keeps a second server off the state directory.
     claim: Claim,
+}
+
+/// The listener of browsers, bound and not serving yet.
+#[derive(Debug)]
+struct Web {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
+    app: Router,
+    config: config::Web,
 }
 
 /// Why the server can't start.
@@ -59,11 +82,28 @@ pub enum StartError {
     /// There is no server certificate.
     #[error("cannot make the server's certificate")]
     Issue(#[from] IssueError),
-    /// The port can't be had.
-    #[error("cannot listen on {address}{}", mend(source))]
+    /// The log can't go on.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The history can't be used.
+    #[error("cannot open the history of events")]
+    History(#[from] HistoryError),
+    /// The server certificate is no good for browsers.
+    #[error(transparent)]
+    Tls(#[from] http::TlsError),
+    /// There are no metrics.
+    #[error("cannot set up the metrics")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// The description of the API is no JSON.
+    #[error("cannot describe the API")]
+    Document(#[from] serde_json::Error),
+    /// A port can't be had.
+    #[error("cannot listen on {address}{}", mend(source, key))]
     Listen {
         /// The address of the configuration.
         address: SocketAddr,
+        /// Where the configuration says it.
+        key: &'static str,
         /// Why.
         source: io::Error,
     },
@@ -75,21 +115,39 @@ pub enum ServeError {
     /// TLS or HTTP/2 failed as a whole.
     #[error("the server failed")]
     Transport(#[from] tonic::transport::Error),
+    /// The start can't be recorded.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
-fn mend(error: &io::Error) -> &'static str {
+fn mend(error: &io::Error, key: &str) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "; another program has the port: stop it, or change `listen` in the configuration"
-        }
+        io::ErrorKind::AddrInUse => format!(
+            "; another program has the port: stop it, or change `{key}` in the configuration"
+        ),
         io::ErrorKind::AddrNotAvailable => {
-            "; this machine does not have the address: change `listen` in the configuration"
+            format!("; this machine does not have the address: change `{key}` in the configuration")
         }
         io::ErrorKind::PermissionDenied => {
-            "; this user may not take the port: choose one above 1023 for `listen`"
+            format!("; this user may not take the port: choose one above 1023 for `{key}`")
         }
-        _ => "",
+        _ => String::new(),
     }
+}
+
+/// Takes the port `address`, which the configuration says under `key`.
+async fn listen(
+    address: SocketAddr,
+    key: &'static str,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let refused = |source| StartError::Listen {
+        address,
+        key,
+        source,
+    };
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    Ok((listener, address))
 }
 
 impl Server {
@@ -100,24 +158,58 @@ impl Server {
         let store = Store::open(&directory).await?;
         let authority = ca::load_or_create(&directory, now())?;
         let signer = Signer::load_or_create(&directory)?;
+        let log = Log::open(&directory, &store).await?;
         let identity = authority.server_identity(config.server_names(), now())?;
+        let web_tls = match config.web.tls {
+            Tls::Own => Some(http::configure(&identity)?),
+            Tls::Off => None,
+        };
         let tls = ServerTlsConfig::new()
             .identity(Identity::from_pem(identity.certificate, identity.key))
             .client_ca_root(Certificate::from_pem(authority.certificate()))
             // People and enrolling hosts have none; HostSession insists on one.
             .client_auth_optional(true)
             .timeout(HANDSHAKE_WITHIN);
-        let listen = |source| StartError::Listen {
-            address: config.listen,
-            source,
+        let marks = store.event_marks().await?;
+        let history = directory.file(HISTORY);
+        let history = History::open(&history, marks.kept_below, marks.next_index)?;
+        let metrics = if config.metrics.enabled {
+            Metrics::on()?
+        } else {
+            Metrics::off()
         };
-        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
+        let approver = Approver::new(
+            store,
+            authority,
+            signer,
+            &config,
+            metrics,
+            history,
+            Arc::clone(&log),
+        );
+        let approver = Arc::new(approver);
+        let app = http::app(Arc::clone(&approver), config.web)?;
+        let (listener, address) = listen(config.listen, "listen").await?;
+        let (web_listener, web_address) = listen(config.web.listen, "web.listen").await?;
+        let monitor = if config.metrics.enabled {
+            Some(listen(config.metrics.listen, "metrics.listen").await?)
+        } else {
+            None
+        };
         Ok(Self {
-            approver: Arc::new(Approver::new(store, authority, signer, config.limits)),
+            approver,
+            log,
             listener,
             address,
             tls,
+            web: Web {
+                listener: web_listener,
+                address: web_address,
+                tls: web_tls,
+                app,
+                config: config.web,
+            },
+            monitor,
             state_dir: config.state_dir,
             claim,
         })
@@ -128,17 +220,36 @@ impl Server {
         self.address
     }
 
+    /// What tells whether it still works.
+    pub(crate) fn pulse(&self) -> Pulse {
+        Pulse(Arc::clone(&self.approver))
+    }
+
+    /// The address of the dashboard and the REST API.
+    pub fn web_addr(&self) -> SocketAddr {
+        self.web.address
+    }
+
+    /// The address of the metrics, if they are served.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.monitor.as_ref().map(|(_, address)| *address)
+    }
+
     /// Serves until `shutdown` is done, and then up to five seconds more.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let Self {
             approver,
+            log,
             listener,
             address,
             tls,
+            web,
+            monitor,
             state_dir,
             claim,
         } = self;
         let closing = Arc::clone(&approver);
+        let web_closing = Arc::clone(&approver);
         let serving = Transport::builder()
             .tls_config(tls)?
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
@@ -147,9 +258,36 @@ impl Server {
             .serve_with_incoming_shutdown(incoming::accept(listener), async move {
                 closing.live.closing().await;
             });
+        let web_address = web.address;
+        let mut web = Owned(tokio::spawn(async move {
+            let closing = web_closing.live.closing();
+            let most = web.config.max_connections.get();
+            http::serve(web.listener, web.tls, web.app, most, closing).await;
+        }));
+        let monitor = monitor.map(|(listener, address)| {
+            tracing::info!(%address, "serving metrics");
+            let (approver, tidied) = (Arc::clone(&approver), Arc::clone(&approver));
+            let serving = tokio::spawn(async move {
+                let app = http::monitor::app(Arc::clone(&approver));
+                let (most, closing) = (http::monitor::CONNECTIONS_MAX, approver.live.closing());
+                http::serve(listener, None, app, most, closing).await;
+            });
+            (
+                Owned(serving),
+                Owned(tokio::spawn(http::monitor::tidy(tidied))),
+            )
+        });
         let expiry = Owned(tokio::spawn(expiry::run(Arc::clone(&approver))));
+        let keeping = Owned(tokio::spawn(keeping::run(Arc::clone(&approver))));
+        let growth = Owned(tokio::spawn(log::run(Arc::clone(&log))));
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let started = AuditRecord::Started {
+            version: version.clone(),
+        };
+        approver.record(&started).await?;
         tracing::info!(
             %address,
+            web = %web_address,
             state_dir = %state_dir.display(),
             version = env!("CARGO_PKG_VERSION"),
             "listening"
@@ -161,18 +299,59 @@ impl Server {
             () = shutdown => {
                 tracing::info!("going down");
                 approver.live.close();
-                time::timeout(GRACE, serving).await.unwrap_or_else(|_| {
+                let both = async {
+                    // It ends in order or by a panic that was logged.
+                    let (served, _) = tokio::join!(serving, &mut web.0);
+                    served
+                };
+                time::timeout(GRACE, both).await.unwrap_or_else(|_| {
                     tracing::warn!("some connections did not end in time");
                     Ok(())
                 })
             }
         };
-        drop(expiry);
+        drop((expiry, keeping, web, monitor));
+        if let Err(error) = approver.record(&AuditRecord::Stopped { version }).await {
+            tracing::error!(error = error_chain(&error), "the end was not recorded");
+        }
+        drop(growth);
+        // So that the last checkpoint covers the end too.
+        match time::timeout(GRACE, log.integrate()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(
+                error = error_chain(&error),
+                "the log could not take the last records; they wait in the database"
+            ),
+            Err(_) => tracing::warn!("the log was still busy at the end; the rest waits"),
+        }
         if time::timeout(GRACE, approver.close()).await.is_err() {
             tracing::warn!("the database was still busy at the end");
         }
         drop(claim);
         Ok(served?)
+    }
+}
+
+/// Whether the approver still works, for the service manager's watchdog.
+#[derive(Debug)]
+pub(crate) struct Pulse(Arc<Approver>);
+
+/// Why it does not.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PulseError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the database did not answer within {0:?}")]
+    Late(Duration),
+}
+
+impl Pulse {
+    /// Without the database nothing can be asked or decided.
+    pub(crate) async fn beats(&self, within: Duration) -> Result<(), PulseError> {
+        match time::timeout(within, self.0.ping()).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(PulseError::Late(within)),
+        }
     }
 }
 

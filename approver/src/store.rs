@@ -4,12 +4,20 @@
 //! statement repeats a rule only where two callers could race, as a condition
 //! of its `UPDATE`. What a method has returned is on disk.
 
+pub(crate) mod api_tokens;
 pub(crate) mod decisions;
 pub(crate) mod enrolment_tokens;
+pub(crate) mod events;
+pub(crate) mod flags;
+pub(crate) mod grants;
 pub(crate) mod hosts;
+pub(crate) mod log_state;
 pub(crate) mod logins;
 mod open;
+mod record;
 pub(crate) mod requests;
+pub(crate) mod sessions;
+pub(crate) mod spools;
 pub(crate) mod users;
 
 use std::path::PathBuf;
@@ -71,6 +79,11 @@ impl Store {
     /// reads stays true until it commits.
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
         self.write.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    /// Whether it can still be written to: takes the write lock and gives it back.
+    pub(crate) async fn ping(&self) -> Result<(), StoreError> {
+        Ok(self.begin().await?.rollback().await?)
     }
 
     /// Ends all connections; what was committed is in the main file then.

@@ -12,13 +12,19 @@
 mod decide;
 #[path = "approver/enrol.rs"]
 mod enrol;
+#[path = "approver/events.rs"]
+mod events;
 #[path = "approver/kit.rs"]
 mod kit;
 #[path = "approver/lifecycle.rs"]
 mod lifecycle;
+#[path = "approver/log.rs"]
+mod log;
 #[path = "approver/login.rs"]
 mod login;
 #[path = "approver/requests.rs"]
 mod requests;
 #[path = "approver/review.rs"]
 mod review;
+#[path = "approver/web.rs"]
+mod web;

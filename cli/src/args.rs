@@ -1,14 +1,24 @@
 //! What can be typed. Every option, its default and its help; nothing is done
 //! here.
 
+mod audit;
+mod events;
+mod grants;
+
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use holdpoint_proto::{control, v1::RequestState};
 
+pub(crate) use self::{
+    audit::{Audit, Proof, Prove, Trust, Verify},
+    events::Events,
+    grants::{Approve, Flags, Grants, ListGrants, Scope},
+};
+
 /// Review and run AI agents under Holdpoint
 #[derive(Debug, Parser)]
-#[command(version, about, after_long_help = HELP)]
+#[command(name = "holdpoint", version, about, after_long_help = HELP)]
 pub(crate) struct Arguments {
     /// Which approver and account to use, by the name given at login
     #[arg(
@@ -41,15 +51,31 @@ integers are strings; what is absent is null. New keys may be added, none is ren
   requests list            {\"requests\": [REQUEST...], \"more\": BOOL}
   requests show            REQUEST
   requests watch           one REQUEST a line, for each change
-  approve, deny            REQUEST, as decided
+  approve, deny, flag      REQUEST, as decided
+  grants list              {\"grants\": [GRANT...], \"more\": BOOL}
+  grants revoke            GRANT
+  flags list               {\"flags\": [{\"operation_digest\", \"operation\", \"request_id\",
+                           \"reviewer\", \"reason\", \"flagged_at\"}...]}
+  flags lift               {\"lifted\": DIGEST}
   whoami, login, logout    {\"context\", \"approver\", \"username\", \"role\", \"expires_at\"}
   contexts                 {\"contexts\": [{\"name\", \"current\", \"approver\", \"username\", \
 \"logged_in\", \"expires_at\"}...]}
   status                   {\"version\", \"kernel_release\", \"enforcing\",
                            \"not_enforcing_because\", \"approver\", \"sessions\", \"held\"}
-REQUEST has \"id\", \"digest\", \"state\", \"created_at\", \"deadline\", \"host\", \"session\", \"rule\",
+  events                   one {\"log_index\", \"record\": OCSF} a line, newest first; with --follow
+                           as they come
+  events --sql             {\"columns\": [...], \"rows\": [[...]...], \"cut\": BOOL}
+  audit verify, export     {\"log\", \"verifier_key\", \"size\", \"root\", \"first_use\", \"warnings\",
+                           \"records\": {\"from\", \"checked\"}, \"integrity\": {\"sound\", \"findings\",
+                           \"cut\"}, \"completeness\": {\"answer\", \"hosts\", \"unreadable\"}}
+  audit prove              {\"verifier_key\", \"records\": [{\"log_index\", \"record\", \"proof\"}...]}
+  audit proof verify       {\"records\": [{\"log_index\", \"record\", \"size\", \"root\"}...]}
+  audit checkpoint, key    {\"checkpoint\", \"verifier_key\", \"size\", \"root\"}
+REQUEST has \"id\", \"digest\", \"operation_digest\", \"state\", \"created_at\", \"deadline\", \"host\", \"session\", \"rule\",
 \"operation\" ({\"exec\": ...} or {\"connect\": ...}), \"process\", \"ancestry\" (parent first),
-\"decision\", \"outcome\" and \"outcome_detail\".
+\"decision\", \"outcome\" and \"outcome_detail\". GRANT has \"id\", \"scope\", \"ttl_seconds\",
+\"expires_at\", \"max_uses\", \"uses\", \"state\", \"request_id\", \"host\", \"session\", \"operation\",
+\"reviewer\", \"issued_at\" and \"revoked_by\".
 
 Exit status: 0 done, 1 refused or failed, 2 wrong usage; of run, that of the command, or 125 if the
 session could not begin, 126 if the command was not permitted, 127 if it was not found.";
@@ -70,16 +96,40 @@ pub(crate) enum Command {
         command: Option<Requests>,
     },
     /// Let a held operation go on
-    Approve(Decide),
+    Approve(Approve),
     /// Refuse a held operation
     Deny(Decide),
+    /// Refuse a held operation as suspicious, and the same operation everywhere
+    Flag(Decide),
+    /// List what approvals gave, or take it back (without a subcommand: list)
+    Grants {
+        #[command(subcommand)]
+        command: Option<Grants>,
+    },
+    /// List what is refused everywhere, or lift it (without a subcommand: list)
+    Flags {
+        #[command(subcommand)]
+        command: Option<Flags>,
+    },
     /// Run a command as the root of a new session
     Run(Run),
+    /// Search what happened
+    #[command(after_long_help = events::HELP)]
+    Events(Events),
+    /// Check the log of everything that happened
+    #[command(subcommand, after_long_help = audit::HELP)]
+    Audit(Audit),
     /// Show how the daemon of this host is doing; fails unless it is enforcing
     Status {
         /// Control socket of the daemon
         #[arg(long, default_value = control::DEFAULT_SOCKET, value_name = "PATH")]
         socket: PathBuf,
+    },
+    /// Write man pages and shell completions to a folder
+    #[command(hide = true)]
+    Manual {
+        /// Where to
+        folder: PathBuf,
     },
 }
 
@@ -141,6 +191,7 @@ pub(crate) enum State {
     Pending,
     Approved,
     Denied,
+    Flagged,
     Expired,
     Withdrawn,
 }
@@ -151,6 +202,7 @@ impl From<State> for RequestState {
             State::Pending => Self::Pending,
             State::Approved => Self::Approved,
             State::Denied => Self::Denied,
+            State::Flagged => Self::Flagged,
             State::Expired => Self::Expired,
             State::Withdrawn => Self::Withdrawn,
         }

@@ -2,7 +2,10 @@
 //! is made in `render`.
 
 pub(crate) mod account;
+pub(crate) mod audit;
 pub(crate) mod decide;
+pub(crate) mod events;
+pub(crate) mod grants;
 pub(crate) mod requests;
 pub(crate) mod run;
 pub(crate) mod status;

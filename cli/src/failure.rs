@@ -3,7 +3,7 @@
 use std::{io, process::ExitCode};
 
 use crate::{
-    commands::{account::AccountError, decide::DecideError, run::RunError},
+    commands::{account::AccountError, audit::AuditError, decide::DecideError, run::RunError},
     contexts::ContextsError,
     control::ControlError,
     escape,
@@ -16,11 +16,15 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Account(#[from] AccountError),
     #[error(transparent)]
+    Audit(#[from] AuditError),
+    #[error(transparent)]
     Contexts(#[from] ContextsError),
     #[error(transparent)]
     Control(#[from] ControlError),
     #[error(transparent)]
     Decide(#[from] DecideError),
+    #[error(transparent)]
+    Manual(holdpoint_manual::ManualError),
     #[error(transparent)]
     Reviews(#[from] ReviewsError),
     #[error(transparent)]
@@ -39,7 +43,7 @@ impl Failure {
     /// a terminal: errors quote what servers and files say.
     pub(crate) fn message(&self) -> Option<String> {
         match self {
-            Self::NotEnforcing => None,
+            Self::NotEnforcing | Self::Audit(AuditError::Unsound | AuditError::Incomplete) => None,
             // The reader has gone and wants no more, as in `... | head`.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
             other => Some(escape::sentence(&other.to_string())),
@@ -49,6 +53,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Self::Audit(error) => ExitCode::from(error.exit_code()),
             Self::Run(error) => ExitCode::from(error.exit_code()),
             _ => ExitCode::FAILURE,
         }

@@ -16,11 +16,11 @@ mod reviews;
 
 use std::{io::Write as _, process::ExitCode};
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use self::{
     args::{Arguments, Command},
-    commands::{account, decide, requests, run, status},
+    commands::{account, audit, decide, events, grants, requests, run, status},
     failure::Failure,
     output::Output,
 };
@@ -50,7 +50,15 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
         Command::Requests { command } => requests::run(&context, command, output),
         Command::Approve(decision) => decide::approve(&context, &decision, output),
         Command::Deny(decision) => decide::deny(&context, &decision, output),
+        Command::Flag(decision) => decide::flag(&context, &decision, output),
+        Command::Grants { command } => grants::grants(&context, command, output),
+        Command::Flags { command } => grants::flags(&context, command, output),
+        Command::Events(events) => events::run(&context, &events, output),
+        Command::Audit(command) => audit::run(&context, &command, output),
         Command::Run(run) => run::run(&run),
         Command::Status { socket } => status::status(&socket, output),
+        Command::Manual { folder } => {
+            holdpoint_manual::write(&Arguments::command(), "1", &folder).map_err(Failure::Manual)
+        }
     }
 }

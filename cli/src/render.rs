@@ -1,6 +1,8 @@
 //! What people and programs read. Pure: from messages and the time of day to
 //! text, with everything that comes from elsewhere escaped.
 
+pub(crate) mod event;
+pub(crate) mod grants;
 pub(crate) mod json;
 pub(crate) mod list;
 pub(crate) mod operation;
@@ -21,6 +23,7 @@ pub(crate) fn state(request: &Request) -> &'static str {
         RequestState::Denied => "denied",
         RequestState::Expired => "expired",
         RequestState::Withdrawn => "withdrawn",
+        RequestState::Flagged => "flagged",
         RequestState::Unspecified => "unknown",
     }
 }

@@ -4,6 +4,7 @@
 //! Owns the connection and what its errors mean; decides nothing.
 
 mod error;
+mod grants;
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use tonic::{
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri},
 };
 
-pub(crate) use self::error::ReviewsError;
+pub(crate) use self::error::{Peer, ReviewsError};
 use crate::contexts::{Context, ContextsError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,21 +28,24 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// A page of requests with long arguments is larger than gRPC's usual 4 MiB.
-const LARGEST_MESSAGE: usize = 64 * 1024 * 1024;
+pub(crate) const LARGEST_MESSAGE: usize = 64 * 1024 * 1024;
 
 /// Requests in one page; also how many are asked for at once.
 const PAGE: u32 = 100;
 
 /// A connection to the approver of a context.
 pub(crate) struct Reviews {
-    client: ReviewsClient<InterceptedService<Channel, Authorization>>,
+    client: ReviewsClient<Authorized>,
     /// What errors call the other side.
-    name: error::Peer,
+    name: Peer,
 }
+
+/// A connection that carries the login.
+pub(crate) type Authorized = InterceptedService<Channel, Authorization>;
 
 /// Puts the login into every call.
 #[derive(Clone)]
-struct Authorization(Option<MetadataValue<Ascii>>);
+pub(crate) struct Authorization(Option<MetadataValue<Ascii>>);
 
 impl Interceptor for Authorization {
     fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
@@ -74,21 +78,8 @@ impl Reviews {
         name: &str,
         context: &Context,
     ) -> Result<Self, crate::failure::Failure> {
-        let login = context
-            .login
-            .as_ref()
-            .ok_or_else(|| ContextsError::LoggedOut {
-                name: name.to_owned(),
-            })?;
-        let header =
-            format!("Bearer {}", login.token)
-                .parse()
-                .map_err(|_| ReviewsError::Token {
-                    context: name.to_owned(),
-                })?;
-        let mut reviews = Self::open(name, context, Some(header)).await?;
-        reviews.name.username = Some(context.username.clone());
-        Ok(reviews)
+        let (channel, peer) = connect(name, context).await?;
+        Ok(Self::on(channel, peer))
     }
 
     /// Connects to the approver of `context` as nobody yet.
@@ -96,34 +87,13 @@ impl Reviews {
         name: &str,
         context: &Context,
     ) -> Result<Self, ReviewsError> {
-        Self::open(name, context, None).await
+        let (channel, peer) = open(name, context, None).await?;
+        Ok(Self::on(channel, peer))
     }
 
-    async fn open(
-        name: &str,
-        context: &Context,
-        authorization: Option<MetadataValue<Ascii>>,
-    ) -> Result<Self, ReviewsError> {
-        let unreachable = |source| ReviewsError::unreachable(&context.approver, &source);
-        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&context.ca));
-        let channel = Endpoint::from(check_address(&context.approver)?)
-            .tls_config(tls)
-            .map_err(unreachable)?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .connect()
-            .await
-            .map_err(unreachable)?;
-        let client = ReviewsClient::with_interceptor(channel, Authorization(authorization))
-            .max_decoding_message_size(LARGEST_MESSAGE);
-        Ok(Self {
-            client,
-            name: error::Peer {
-                approver: context.approver.clone(),
-                context: name.to_owned(),
-                username: None,
-            },
-        })
+    fn on(channel: Authorized, name: Peer) -> Self {
+        let client = ReviewsClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
+        Self { client, name }
     }
 
     pub(crate) async fn login(
@@ -222,7 +192,53 @@ impl Reviews {
     }
 }
 
-fn timed<T>(message: T) -> tonic::Request<T> {
+/// A connection as the logged-in account of `context`, and what its errors mean.
+pub(crate) async fn connect(
+    name: &str,
+    context: &Context,
+) -> Result<(Authorized, Peer), crate::failure::Failure> {
+    let login = context
+        .login
+        .as_ref()
+        .ok_or_else(|| ContextsError::LoggedOut {
+            name: name.to_owned(),
+        })?;
+    let header = format!("Bearer {}", login.token)
+        .parse()
+        .map_err(|_| ReviewsError::Token {
+            context: name.to_owned(),
+        })?;
+    let (channel, mut peer) = open(name, context, Some(header)).await?;
+    peer.username = Some(context.username.clone());
+    Ok((channel, peer))
+}
+
+async fn open(
+    name: &str,
+    context: &Context,
+    authorization: Option<MetadataValue<Ascii>>,
+) -> Result<(Authorized, Peer), ReviewsError> {
+    let unreachable = |source| ReviewsError::unreachable(&context.approver, &source);
+    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&context.ca));
+    let channel = Endpoint::from(check_address(&context.approver)?)
+        .tls_config(tls)
+        .map_err(unreachable)?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .connect()
+        .await
+        .map_err(unreachable)?;
+    let peer = Peer {
+        approver: context.approver.clone(),
+        context: name.to_owned(),
+        username: None,
+    };
+    let channel = InterceptedService::new(channel, Authorization(authorization));
+    Ok((channel, peer))
+}
+
+/// A call that may not take for ever.
+pub(crate) fn timed<T>(message: T) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     request.set_timeout(CALL_TIMEOUT);
     request

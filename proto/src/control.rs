@@ -70,6 +70,28 @@ pub struct Status {
     pub sessions: Vec<SessionInfo>,
     /// Operations that wait for an answer now.
     pub held: u64,
+    /// Events on their way to the approver; none from an older daemon.
+    #[serde(default)]
+    pub events: Option<EventsStatus>,
+}
+
+/// The events that a host keeps until the approver has them.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct EventsStatus {
+    /// Bytes on disk.
+    pub spool_bytes: u64,
+    /// Most there may be.
+    pub spool_max_bytes: u64,
+    /// Number of the newest event.
+    pub last: u64,
+    /// Number up to which the approver has them.
+    pub acknowledged: u64,
+    /// Gaps that were written since the daemon started.
+    pub gaps: u64,
+    /// Events that were lost and are not declared by a gap yet.
+    pub undeclared: u64,
+    /// What is in the way of keeping or sending them, if anything is.
+    pub error: Option<String>,
 }
 
 /// The link to the approver.

@@ -1,4 +1,5 @@
-//! The canonical digest of a request: what a person approved, as 32 bytes.
+//! The canonical digest of a request: what a person approved, as 32 bytes. And
+//! the digest of its operation, which is the same whenever the same is attempted.
 //!
 //! Must never depend on the wire encoding, on display text, or on anything that
 //! differs between two looks at the same stopped operation. Every field is
@@ -6,10 +7,15 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::v1::{Operation, Process, RequestContext, operation::Kind};
+use crate::v1::{
+    EnvironmentVariable, FileIdentity, Operation, Process, RequestContext, operation::Kind,
+};
 
 /// Domain separation and version of the encoding.
-const DOMAIN: &[u8] = b"holdpoint/request/v1";
+const DOMAIN: &[u8] = b"holdpoint/request/v2";
+
+/// Domain separation and version of the encoding of [`operation`].
+const OPERATION_DOMAIN: &[u8] = b"holdpoint/operation/v1";
 
 /// SHA-256 over the canonical encoding of `context`.
 ///
@@ -38,9 +44,56 @@ pub fn of(context: &RequestContext) -> [u8; 32] {
             encoder.number(1);
             encoder.bytes(rule.name.as_bytes());
             encoder.bytes(rule.justification.as_bytes());
+            encoder.number(rule.risk.cast_unsigned().into());
+            encoder.number(rule.grants.len() as u64);
+            for scope in &rule.grants {
+                encoder.number(scope.cast_unsigned().into());
+            }
+            let max_ttl = rule.max_ttl.unwrap_or_default();
+            encoder.number(max_ttl.seconds.cast_unsigned());
+            encoder.number(max_ttl.nanos.cast_unsigned().into());
+            encoder.bytes(&rule.policy_sha256);
         }
     }
     encoder.0.finalize().into()
+}
+
+/// SHA-256 over what makes two attempts the same operation, on any host and in
+/// any session: what earlier decisions, flags and grants are found by. None if
+/// the context names no operation or process.
+///
+/// Covered, for an exec: path, content (its file's identity where the content
+/// could not be read), all arguments, the variables that are shown, the working
+/// directory and the user. For a connect: the destination, the program that
+/// makes it and the user.
+pub fn operation(context: &RequestContext) -> Option<[u8; 32]> {
+    let kind = context.operation.as_ref()?.kind.as_ref()?;
+    let process = context.process.as_ref()?;
+    let mut encoder = Encoder(Sha256::new());
+    encoder.bytes(OPERATION_DOMAIN);
+    encoder.number(process.uid.into());
+    match kind {
+        Kind::Exec(exec) => {
+            encoder.number(1);
+            encoder.bytes(&exec.path);
+            encoder.bytes(&exec.content_sha256);
+            if exec.content_sha256.is_empty() {
+                encoder.file(&exec.file.unwrap_or_default());
+            }
+            encoder.list(&exec.argv);
+            encoder.environment(&exec.environment);
+            encoder.bytes(&process.cwd);
+        }
+        Kind::Connect(connect) => {
+            encoder.number(2);
+            encoder.bytes(&connect.address);
+            encoder.number(connect.port.into());
+            encoder.number(connect.protocol.into());
+            encoder.number(connect.scope_id.into());
+            encoder.bytes(&process.executable);
+        }
+    }
+    Some(encoder.0.finalize().into())
 }
 
 struct Encoder(Sha256);
@@ -62,6 +115,23 @@ impl Encoder {
         }
     }
 
+    fn file(&mut self, file: &FileIdentity) {
+        self.number(file.device.into());
+        self.number(file.inode);
+        self.number(file.generation.into());
+        self.number(file.ctime_ns.cast_unsigned());
+        self.number(file.size);
+    }
+
+    fn environment(&mut self, environment: &[EnvironmentVariable]) {
+        self.number(environment.len() as u64);
+        for variable in environment {
+            self.bytes(&variable.name);
+            self.bytes(&variable.value);
+            self.number(variable.redacted.into());
+        }
+    }
+
     fn operation(&mut self, operation: Option<&Operation>) {
         match operation.and_then(|operation| operation.kind.as_ref()) {
             None => self.number(0),
@@ -69,14 +139,11 @@ impl Encoder {
                 self.number(1);
                 self.bytes(&exec.path);
                 self.number(exec.path_is_hosts.into());
-                let file = exec.file.unwrap_or_default();
-                self.number(file.device.into());
-                self.number(file.inode);
-                self.number(file.generation.into());
-                self.number(file.ctime_ns.cast_unsigned());
-                self.number(file.size);
+                self.file(&exec.file.unwrap_or_default());
                 self.list(&exec.argv);
                 self.bytes(&exec.environment_sha256);
+                self.bytes(&exec.content_sha256);
+                self.environment(&exec.environment);
             }
             Some(Kind::Connect(connect)) => {
                 self.number(2);
@@ -148,11 +215,7 @@ mod tests {
     fn the_encoding_is_stable() {
         // Stored decisions are bound to this encoding: a new one needs a new DOMAIN.
         let digest = of(&exec(vec![b"curl".to_vec()]));
-        assert_eq!(
-            digest[..4],
-            of(&exec(vec![b"curl".to_vec()]))[..4],
-            "equal input, equal digest"
-        );
+        assert_eq!(digest[..4], [201, 126, 61, 36]);
         let connect = RequestContext {
             operation: Some(Operation {
                 kind: Some(Kind::Connect(Connect {
@@ -165,6 +228,71 @@ mod tests {
             ..RequestContext::default()
         };
         assert_ne!(of(&connect), digest);
+    }
+
+    fn file(context: &mut RequestContext) -> &mut Exec {
+        match context.operation.as_mut().unwrap().kind.as_mut().unwrap() {
+            Kind::Exec(exec) => exec,
+            Kind::Connect(_) => panic!("an exec"),
+        }
+    }
+
+    fn process(context: &mut RequestContext) -> &mut Process {
+        context.process.as_mut().unwrap()
+    }
+
+    #[test]
+    fn the_same_operation_is_known_wherever_it_is_attempted() {
+        let attempt = |change: fn(&mut RequestContext)| {
+            let mut context = exec(vec![b"curl".to_vec()]);
+            context.process = Some(Process::default());
+            change(&mut context);
+            operation(&context).unwrap()
+        };
+        let one = attempt(|_| ());
+        let same: [fn(&mut RequestContext); 4] = [
+            |c| process(c).pid = 7,
+            |c| c.session = None,
+            |c| c.rule = None,
+            |c| file(c).environment_sha256 = vec![7; 32],
+        ];
+        for change in same {
+            assert_eq!(attempt(change), one);
+        }
+        let other: [fn(&mut RequestContext); 8] = [
+            |c| process(c).uid = 7,
+            |c| process(c).cwd = b"/".to_vec(),
+            |c| file(c).path.push(b'x'),
+            |c| file(c).argv.push(Vec::new()),
+            |c| file(c).content_sha256 = vec![7; 32],
+            |c| {
+                file(c).file = Some(FileIdentity {
+                    inode: 7,
+                    ..FileIdentity::default()
+                });
+            },
+            |c| file(c).environment.push(EnvironmentVariable::default()),
+            |c| {
+                file(c).content_sha256 = vec![7; 32];
+                file(c).argv.push(Vec::new());
+            },
+        ];
+        for change in other {
+            assert_ne!(attempt(change), one);
+        }
+        // Content that was read says more than where it is kept.
+        let content = |inode| {
+            let mut context = exec(Vec::new());
+            context.process = Some(Process::default());
+            file(&mut context).content_sha256 = vec![7; 32];
+            file(&mut context).file = Some(FileIdentity {
+                inode,
+                ..FileIdentity::default()
+            });
+            operation(&context)
+        };
+        assert_eq!(content(1), content(2));
+        assert_eq!(operation(&RequestContext::default()), None);
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use holdpoint_approver::{Admin, Config, Server, domain::account::Role};
+use holdpoint_approver::{Admin, Config, Server, config::Web, domain::account::Role};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -12,11 +12,12 @@ use crate::{patience::within, reviewer::Reviewer};
 pub const PASSWORD: &str = "correct horse battery";
 
 /// Accounts every approver has. `owner` is accountable for the sessions.
-pub const ACCOUNTS: [(&str, Role); 4] = [
+pub const ACCOUNTS: [(&str, Role); 5] = [
     ("owner", Role::Reviewer),
     ("ada", Role::Reviewer),
     ("bob", Role::Reviewer),
     ("vera", Role::Viewer),
+    ("carol", Role::Administrator),
 ];
 
 /// An approver on a port of its own.
@@ -32,6 +33,10 @@ impl Approver {
         let directory = tempfile::tempdir().unwrap();
         let config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
+            web: Web {
+                listen: "127.0.0.1:0".parse().unwrap(),
+                ..Web::default()
+            },
             state_dir: directory.path().join("state"),
             ..Config::default()
         };
@@ -54,6 +59,7 @@ impl Approver {
     pub async fn start_again(&mut self) {
         let server = Server::bind(self.config.clone()).await.unwrap();
         self.config.listen = server.local_addr();
+        self.config.web.listen = server.web_addr();
         self.config.address = self.config.address.clone().with_port(self.port());
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(async move {
@@ -78,6 +84,11 @@ impl Approver {
     /// Its address for people.
     pub fn address(&self) -> String {
         format!("https://localhost:{}", self.port())
+    }
+
+    /// Where its dashboard is.
+    pub fn web_address(&self) -> String {
+        format!("https://localhost:{}", self.config.web.listen.port())
     }
 
     /// Path of its CA certificate.

@@ -1,20 +1,27 @@
 //! The real daemon on a simulated kernel: everything but the kernel is as in
 //! `holdpointd run`.
 
-use std::{net::IpAddr, path::PathBuf, sync::Arc};
+use std::{ffi::OsString, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use holdpoint_agent::{
     config::{Profile, Profiles},
     control, daemon, enrol,
+    events::{
+        journal::Journal,
+        publisher,
+        spool::{self, MIN_BYTES, SpoolError},
+    },
+    grants::ledger::Ledger,
     identity::Identity,
     kernel::{
         Gate as _, SessionId, TaskKey,
-        simulated::{Attempt, Fate, SimulatedGate},
+        simulated::{Attempt, Fate, SimulatedGate, Surroundings},
     },
     link::{self, LinkState},
+    notify::Notifier,
     policy::Policy,
 };
-use holdpoint_proto::v1::Hello;
+use holdpoint_proto::v1::{Event, Hello};
 use tempfile::TempDir;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -30,6 +37,9 @@ use crate::{
 /// Name of the host at the approver.
 pub const HOSTNAME: &str = "build-7";
 
+/// How long its service manager waits for a sign of life, in microseconds.
+const WATCHDOG: &str = "200000";
+
 /// A host that is enrolled; its daemon may run or not.
 pub struct Host {
     /// Its kernel.
@@ -40,6 +50,9 @@ pub struct Host {
     directory: TempDir,
     tasks: Vec<JoinHandle<()>>,
     link_state: Option<watch::Receiver<LinkState>>,
+    reload_sender: Option<mpsc::Sender<Profiles>>,
+    /// Path of the service manager's socket, if there is one.
+    pub manager: Option<OsString>,
 }
 
 /// What a played process attempted.
@@ -90,6 +103,8 @@ impl Host {
             directory,
             tasks: Vec::new(),
             link_state: None,
+            reload_sender: None,
+            manager: None,
         };
         let token = approver.token().await;
         let mut identity = enrol::enrol(&token, HOSTNAME, &host.state_dir())
@@ -103,6 +118,11 @@ impl Host {
     /// Where its identity is.
     pub fn state_dir(&self) -> PathBuf {
         self.directory.path().join("state")
+    }
+
+    /// All events in its spool, whether the approver has them or not.
+    pub fn events(&self) -> Vec<Event> {
+        spool::look(&self.state_dir().join("spool")).unwrap()
     }
 
     /// Where its daemon listens.
@@ -124,7 +144,13 @@ impl Host {
         let (hello, hello_receiver) = watch::channel(hello);
         let (state_sender, link_state) = watch::channel(LinkState::default());
         let state_dir = self.state_dir();
+        let (ledger, ended_grants) = Ledger::open(&state_dir);
+        let notifier = Notifier::new(self.manager.as_deref(), Some(WATCHDOG.as_ref()), None);
+        let (reload_sender, reloads) = mpsc::channel(1);
+        self.reload_sender = Some(reload_sender);
         self.link_state = Some(link_state.clone());
+        let journal = journal(&self.state_dir());
+        let keeper = journal.clone();
         let parts = daemon::Parts {
             gate: Arc::clone(&self.gate),
             profiles: self.profiles.clone(),
@@ -133,6 +159,11 @@ impl Host {
             hello,
             identity: Box::new(move || Identity::load(&state_dir).ok().flatten()),
             calls,
+            reloads,
+            notifier,
+            ledger,
+            ended_grants,
+            journal: journal.clone(),
         };
         self.tasks = vec![
             tokio::spawn(control::serve(listener, call_sender)),
@@ -142,6 +173,8 @@ impl Host {
                 state_sender,
                 link_sender,
             )),
+            tokio::spawn(async move { keeper.keep_synced().await }),
+            tokio::spawn(publisher::run(self.state_dir(), journal)),
             tokio::spawn(daemon::run(parts, std::future::pending())),
         ];
     }
@@ -199,6 +232,31 @@ impl Host {
         self.attempt(self.session("demo"), &attempt)
     }
 
+    /// Process `task` of `session` tries to run `argv` where it is.
+    pub fn exec_by(
+        &self,
+        task: TaskKey,
+        session: SessionId,
+        argv: &[&str],
+        surroundings: &Surroundings,
+    ) -> Attempted {
+        let argv = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
+        let attempt = Attempt::Exec(argv);
+        let fate = self.gate.attempt_by(task, session, &attempt, surroundings);
+        Attempted { task, fate }
+    }
+
+    /// Gives both profiles another policy while the daemon runs.
+    pub async fn reload(&mut self, policy: &str) {
+        let path = self.directory.path().join("policy.toml");
+        std::fs::write(&path, policy).unwrap();
+        for profile in self.profiles.values_mut() {
+            profile.policy = Policy::load(&path).unwrap();
+        }
+        let reloads = self.reload_sender.as_ref().unwrap();
+        reloads.send(self.profiles.clone()).await.unwrap();
+    }
+
     fn attempt(&self, session: SessionId, attempt: &Attempt) -> Attempted {
         let (task, fate) = self.gate.attempt(session, attempt);
         Attempted { task, fate }
@@ -219,6 +277,18 @@ impl Drop for Host {
             task.abort();
         }
     }
+}
+
+/// The journal of a daemon that starts. The one before may still have a thread
+/// that reads in its spool.
+fn journal(state_dir: &std::path::Path) -> Journal {
+    for _ in 0..100 {
+        match Journal::open(state_dir, MIN_BYTES) {
+            Err(SpoolError::InUse { .. }) => std::thread::sleep(Duration::from_millis(50)),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("the spool of the daemon before is still in use");
 }
 
 /// The user the tests run as: who may begin sessions.

@@ -2,8 +2,9 @@
 //! at the same time; what a person would type goes through `holdpoint`.
 
 use holdpoint_proto::v1::{
-    DecideRequest, GetRequestRequest, ListRequestsRequest, LoginRequest, Request, RequestState,
-    Verdict, reviews_client::ReviewsClient,
+    DecideRequest, GetRequestRequest, Grant, GrantScope, ListRequestsRequest, LoginRequest,
+    Request, RequestState, RevokeGrantRequest, Verdict, audit_client::AuditClient,
+    reviews_client::ReviewsClient,
 };
 use tonic::{
     Status,
@@ -19,10 +20,17 @@ const MESSAGE_MAX: usize = 16 * 1024 * 1024;
 
 /// A person who is logged in.
 #[derive(Clone)]
-pub struct Reviewer(ReviewsClient<InterceptedService<Channel, Bearer>>);
+pub struct Reviewer(
+    ReviewsClient<InterceptedService<Channel, Bearer>>,
+    InterceptedService<Channel, Bearer>,
+);
 
+/// What happened, as a person asks for it.
+pub type Audit = AuditClient<InterceptedService<Channel, Bearer>>;
+
+/// Adds who asks to every call.
 #[derive(Clone)]
-struct Bearer(MetadataValue<Ascii>);
+pub struct Bearer(MetadataValue<Ascii>);
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
@@ -53,9 +61,16 @@ impl Reviewer {
                 .parse()
                 .unwrap(),
         );
+        let channel = InterceptedService::new(channel, bearer);
         Self(
-            ReviewsClient::with_interceptor(channel, bearer).max_decoding_message_size(MESSAGE_MAX),
+            ReviewsClient::new(channel.clone()).max_decoding_message_size(MESSAGE_MAX),
+            channel,
         )
+    }
+
+    /// Their questions about what happened.
+    pub fn audit(&self) -> Audit {
+        AuditClient::new(self.1.clone()).max_decoding_message_size(MESSAGE_MAX)
     }
 
     /// All requests in `state`, newest first. Asks again while the approver is
@@ -141,9 +156,54 @@ impl Reviewer {
             verdict: verdict.into(),
             reason: "seen and judged".to_owned(),
             digest: request.digest.clone(),
+            ..DecideRequest::default()
         };
         let response = within("a decision", self.0.decide(decide)).await?;
         Ok(response.into_inner().request.unwrap())
+    }
+
+    /// Approves what was shown as `request`, and the same operation again.
+    pub async fn grant(
+        &mut self,
+        request: &Request,
+        scope: GrantScope,
+        ttl_seconds: i64,
+        max_uses: u32,
+    ) -> Request {
+        let decide = DecideRequest {
+            id: request.id.clone(),
+            verdict: Verdict::Approve.into(),
+            reason: "seen and judged".to_owned(),
+            digest: request.digest.clone(),
+            grant: Some(Grant {
+                scope: scope.into(),
+                ttl: Some(prost_types::Duration {
+                    seconds: ttl_seconds,
+                    nanos: 0,
+                }),
+                max_uses,
+                ..Grant::default()
+            }),
+            ..DecideRequest::default()
+        };
+        let response = within("a decision", self.0.decide(decide)).await.unwrap();
+        response.into_inner().request.unwrap()
+    }
+
+    /// Takes the grant `id` back.
+    pub async fn revoke(&mut self, id: &str) {
+        let request = RevokeGrantRequest {
+            id: id.to_owned(),
+            reason: "no longer".to_owned(),
+        };
+        within("a revocation", self.0.revoke_grant(request))
+            .await
+            .unwrap();
+    }
+
+    /// Flags what was shown as `request`.
+    pub async fn flag(&mut self, request: &Request) {
+        self.decide(request, Verdict::Flag).await.unwrap();
     }
 
     /// Approves what was shown as `request`.

@@ -23,6 +23,14 @@ justification = "Moves data in or out of this host."
 exec = { exe = ["/usr/bin/curl"] }
 
 [[rules]]
+name = "repeated"
+verdict = "hold"
+risk = "medium"
+grants = ["process", "session"]
+max_ttl = "10m"
+exec = { exe = ["/usr/bin/repeated"] }
+
+[[rules]]
 name = "impatient"
 verdict = "hold"
 deadline = "1s"

@@ -9,14 +9,24 @@
 
 #[path = "e2e/bad_input.rs"]
 mod bad_input;
+#[path = "e2e/context.rs"]
+mod context;
 #[path = "e2e/daemon.rs"]
 mod daemon;
 #[path = "e2e/display.rs"]
 mod display;
+#[path = "e2e/events.rs"]
+mod events;
 #[path = "e2e/failures.rs"]
 mod failures;
+#[path = "e2e/grants.rs"]
+mod grants;
+#[path = "e2e/killed.rs"]
+mod killed;
 #[path = "e2e/load.rs"]
 mod load;
+#[path = "e2e/manager.rs"]
+mod manager;
 #[path = "e2e/outcomes.rs"]
 mod outcomes;
 #[path = "e2e/reviewers.rs"]

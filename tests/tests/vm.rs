@@ -17,6 +17,8 @@ mod arguments;
 mod connect;
 #[path = "vm/death.rs"]
 mod death;
+#[path = "vm/events.rs"]
+mod events;
 #[path = "vm/exec.rs"]
 mod exec;
 #[path = "vm/label.rs"]

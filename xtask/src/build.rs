@@ -1,6 +1,8 @@
-//! `cargo xtask build`: the eBPF object first, then the host programs, one of
-//! which embeds it. It must never leave a host program with an older object
-//! than the one just built.
+//! `cargo xtask build`: the eBPF object and the dashboard first, then the host
+//! programs, which embed them. It must never leave a host program with an older
+//! object or dashboard than the one just built.
+
+pub(crate) mod dashboard;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -18,12 +20,13 @@ use crate::{
 
 /// The package that compiles for the kernel.
 pub(crate) const EBPF_PACKAGE: &str = "holdpoint-agent-ebpf";
-/// The packages with a program that is installed.
-const PROGRAMS: [&str; 3] = ["holdpoint-agent", "holdpoint-approver", "holdpoint-cli"];
+/// What is no part of the product's own build. xtask among the others would
+/// share their features, and `cargo xtask` be built anew each time it is called.
+const APART: [&str; 3] = [EBPF_PACKAGE, "xtask", "xtask-codegen"];
 /// Where the agent's build script finds the eBPF object.
 const GATE_OBJECT: &str = "HOLDPOINT_GATE_OBJECT";
 
-/// Build the eBPF object and the programs
+/// Build the eBPF object, the dashboard and the programs
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Build with optimisations, for installing
@@ -41,16 +44,25 @@ pub(crate) fn main(layout: &Layout, args: &Args) -> Result<ExitCode> {
 /// Builds everything that gets installed and gives the folder it is in.
 pub(crate) fn programs(layout: &Layout, release: bool) -> Result<PathBuf> {
     gate(layout)?;
-    let mut build = host_cargo(layout);
-    build.args(["build", "--bins"]);
-    for package in PROGRAMS {
-        build.args(["--package", package]);
-    }
+    dashboard::build(layout)?;
+    let mut build = product_cargo(layout, "build");
+    build.arg("--bins");
     if release {
         build.arg("--release");
     }
     run(quiet_in_files(&mut build))?;
     Ok(layout.bin_dir(release))
+}
+
+/// Cargo for the product. Always the same packages: with others cargo would
+/// choose other features, and build all that stands on them once more.
+pub(crate) fn product_cargo(layout: &Layout, command: &str) -> Command {
+    let mut cargo = host_cargo(layout);
+    cargo.args([command, "--workspace"]);
+    for package in APART {
+        cargo.args(["--exclude", package]);
+    }
+    cargo
 }
 
 /// Builds the eBPF object.

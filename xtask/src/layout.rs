@@ -71,7 +71,12 @@ impl Layout {
         self.cache.join("tools")
     }
 
-    /// Logs of guests, one folder for each run.
+    /// The sources of the dashboard.
+    pub(crate) fn dashboard(&self) -> PathBuf {
+        self.root.join("approver/ui")
+    }
+
+    /// Logs of guests, one folder for each run, and pictures of the dashboard.
     pub(crate) fn artifacts(&self) -> PathBuf {
         self.root.join("artifacts")
     }

@@ -36,12 +36,13 @@ pub(crate) fn main(layout: &Layout, args: &Args) -> Result<ExitCode> {
 /// Runs the checks. The eBPF object has been built.
 pub(crate) fn checks(layout: &Layout, filters: &[String], tally: &mut Tally) {
     type Check = fn(&Layout) -> Result<()>;
-    let all: [(&str, Check); 5] = [
+    let all: [(&str, Check); 6] = [
         ("format", |layout| run(&mut format(layout))),
         ("clippy", |layout| run(&mut clippy(layout))),
         ("clippy-ebpf", |layout| run(&mut clippy_ebpf(layout))),
         ("codegen", |layout| run(&mut codegen::command(layout, true))),
         ("tidy", tidy::check),
+        ("dashboard", build::dashboard::check),
     ];
     for (name, check) in all {
         let wanted = |word: &String| format!("lint::{name}").contains(word.as_str());

@@ -13,6 +13,7 @@ mod demo;
 mod guest;
 mod layout;
 mod lint;
+mod package;
 mod process;
 mod scratch;
 mod setup;
@@ -42,6 +43,7 @@ enum Command {
     Build(build::Args),
     Codegen(codegen::Args),
     Lint(lint::Args),
+    Package(package::Args),
     Test(test::Args),
     Demo(demo::Args),
     Vm(vm::Args),
@@ -78,6 +80,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Build(args) => build::main(&layout, &args),
         Command::Codegen(args) => codegen::main(&layout, &args),
         Command::Lint(args) => lint::main(&layout, &args),
+        Command::Package(args) => package::main(&layout, &args),
         Command::Test(args) => test::main(&layout, &args),
         Command::Vm(args) => Ok(vm::main(&layout, args)),
         Command::Demo(args) => demo::main(&layout, &args),

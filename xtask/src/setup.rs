@@ -10,6 +10,7 @@ mod linker;
 mod lock;
 mod modules;
 mod programs;
+mod system;
 mod vmlinux;
 
 use std::{fs, process::ExitCode, time::Instant};
@@ -21,6 +22,7 @@ use crate::{layout::Layout, process::say, vm::Kernel};
 pub(crate) use kernels::Image;
 use programs::Part;
 pub(crate) use programs::busybox;
+pub(crate) use system::cached as system_disk;
 
 /// Find or install everything that building and testing need
 ///
@@ -39,6 +41,7 @@ pub(crate) struct Args {
 pub(crate) struct Needs {
     parts: Vec<Part>,
     kernels: Vec<Kernel>,
+    system: bool,
     update: bool,
 }
 
@@ -48,6 +51,7 @@ impl Needs {
         Self {
             parts: vec![Part::Build],
             kernels: Vec::new(),
+            system: false,
             update: false,
         }
     }
@@ -57,6 +61,7 @@ impl Needs {
         Self {
             parts: vec![Part::Guests],
             kernels: kernels.to_vec(),
+            system: false,
             update: false,
         }
     }
@@ -66,6 +71,37 @@ impl Needs {
         Self {
             parts: vec![Part::Demo],
             kernels: Vec::new(),
+            system: false,
+            update: false,
+        }
+    }
+
+    /// Making packages.
+    pub(crate) fn packages() -> Self {
+        Self {
+            parts: vec![Part::Packages],
+            kernels: Vec::new(),
+            system: false,
+            update: false,
+        }
+    }
+
+    /// A guest with a system of its own to install packages on.
+    pub(crate) fn system(kernel: Kernel) -> Self {
+        Self {
+            parts: vec![Part::Guests, Part::System],
+            kernels: vec![kernel],
+            system: true,
+            update: false,
+        }
+    }
+
+    /// The dashboard in a browser.
+    pub(crate) fn browser() -> Self {
+        Self {
+            parts: vec![Part::Browser],
+            kernels: Vec::new(),
+            system: false,
             update: false,
         }
     }
@@ -74,6 +110,7 @@ impl Needs {
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.parts.extend(other.parts);
         self.kernels.extend(other.kernels);
+        self.system |= other.system;
         self.update |= other.update;
         self
     }
@@ -81,8 +118,16 @@ impl Needs {
     /// Everything there is.
     fn all(update: bool) -> Self {
         Self {
-            parts: vec![Part::Build, Part::Guests, Part::Demo],
+            parts: vec![
+                Part::Build,
+                Part::Guests,
+                Part::Demo,
+                Part::Packages,
+                Part::System,
+                Part::Browser,
+            ],
             kernels: Kernel::ALL.to_vec(),
+            system: true,
             update,
         }
     }
@@ -120,6 +165,9 @@ pub(crate) fn ensure(layout: &Layout, needs: &Needs) -> Result<()> {
     for kernel in &needs.kernels {
         kernels::ensure(layout, *kernel, needs.update)?;
     }
+    if needs.system {
+        system::ensure(layout, needs.update)?;
+    }
     Ok(())
 }
 
@@ -128,6 +176,9 @@ fn complete(layout: &Layout, needs: &Needs) -> Result<bool> {
         return Ok(false);
     }
     if needs.builds() && !(linker::works(layout) && core_sources::present(layout)?) {
+        return Ok(false);
+    }
+    if needs.system && system::cached(layout).is_none() {
         return Ok(false);
     }
     Ok(needs

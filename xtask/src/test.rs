@@ -2,6 +2,7 @@
 //! does not keep the others from running, and nothing that was left out goes
 //! unsaid.
 
+mod install;
 mod levels;
 mod tally;
 
@@ -26,6 +27,7 @@ pub(crate) use tally::Tally;
 /// unit: beside the code, no root.
 /// e2e: the real programs with a simulated kernel, no root.
 /// vm: real kernels in guests.
+/// install: the packages on a Debian with systemd.
 /// ui: the dashboard in a real browser.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: cargo xtask test --only vm --kernel 6.1 ticket")]
@@ -51,11 +53,19 @@ enum Level {
     Unit,
     E2e,
     Vm,
+    Install,
     Ui,
 }
 
 impl Level {
-    const ALL: [Self; 5] = [Self::Lint, Self::Unit, Self::E2e, Self::Vm, Self::Ui];
+    const ALL: [Self; 6] = [
+        Self::Lint,
+        Self::Unit,
+        Self::E2e,
+        Self::Vm,
+        Self::Install,
+        Self::Ui,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -63,6 +73,7 @@ impl Level {
             Self::Unit => "unit",
             Self::E2e => "e2e",
             Self::Vm => "vm",
+            Self::Install => "install",
             Self::Ui => "ui",
         }
     }
@@ -76,6 +87,14 @@ pub(crate) fn main(layout: &Layout, args: &Args) -> Result<ExitCode> {
     let mut needs = Needs::build();
     if chosen(Level::Vm) {
         needs = needs.and(Needs::guests(&kernels));
+    }
+    if chosen(Level::Ui) {
+        needs = needs.and(Needs::browser());
+    }
+    if chosen(Level::Install) {
+        needs = needs
+            .and(Needs::packages())
+            .and(Needs::system(install::KERNEL));
     }
     setup::ensure(layout, &needs)?;
 
@@ -93,19 +112,21 @@ pub(crate) fn main(layout: &Layout, args: &Args) -> Result<ExitCode> {
             Level::Unit => levels::unit(layout, &args.filters, &mut tally),
             Level::E2e => levels::e2e(layout, &args.filters, &mut tally),
             Level::Vm => levels::vm(layout, &kernels, &args.filters, &mut tally),
-            Level::Ui => say("there is no dashboard yet, and so there are no ui tests: 0 tests"),
+            Level::Install => install::level(layout, &args.filters, &mut tally),
+            Level::Ui => levels::ui(layout, &args.filters, &mut tally),
         }
         times.push((level, start.elapsed()));
     }
     for (level, time) in times {
-        say(format!("{:>5}: {:.1} s", level.name(), time.as_secs_f32()));
+        say(format!("{:>7}: {:.1} s", level.name(), time.as_secs_f32()));
     }
     tally.expect_some(&args.filters);
     Ok(tally.conclude())
 }
 
 fn build_for(layout: &Layout, args: &Args) -> Result<()> {
-    let programs = |level: &Level| matches!(level, Level::E2e | Level::Vm);
+    let programs =
+        |level: &Level| matches!(level, Level::E2e | Level::Vm | Level::Ui | Level::Install);
     if args.only.is_empty() || args.only.iter().any(programs) {
         build::programs(layout, false).map(drop)
     } else {

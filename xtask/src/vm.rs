@@ -8,6 +8,7 @@ mod cpio;
 mod initramfs;
 mod machine;
 mod qemu;
+mod system;
 
 use std::{
     env,
@@ -30,6 +31,7 @@ use crate::{
 pub(crate) use artifacts::Folder;
 pub(crate) use initramfs::BIN_DIR as PROGRAMS_IN_GUESTS;
 pub(crate) use machine::{Ending, Ends, Stop};
+pub(crate) use system::{SHARE, Said, System};
 
 /// Ports between a guest and this program, the names both sides use.
 pub(crate) mod ports {

@@ -1,12 +1,13 @@
 //! Answers to local callers: who may begin a session, and how the host is doing.
 
-use holdpoint_proto::control::{Answer, ApproverStatus, Call, SessionInfo, Status};
+use holdpoint_proto::control::{Answer, ApproverStatus, Call, EventsStatus, SessionInfo, Status};
 use tracing::info;
 
 use super::Enforcement;
 use crate::{
     config::Profiles,
     control::Caller,
+    events::journal,
     kernel::{Gate, Session},
     link::LinkState,
 };
@@ -19,6 +20,7 @@ pub struct Callers<'a, G: ?Sized> {
     pub(super) held: usize,
     pub(super) link: &'a LinkState,
     pub(super) kernel_release: &'a str,
+    pub(super) journal: &'a journal::State,
 }
 
 impl<G: Gate + ?Sized> Callers<'_, G> {
@@ -112,6 +114,15 @@ impl<G: Gate + ?Sized> Callers<'_, G> {
             },
             sessions: sessions.iter().map(info_of).collect(),
             held: self.held as u64,
+            events: Some(EventsStatus {
+                spool_bytes: self.journal.fill.bytes,
+                spool_max_bytes: self.journal.fill.max_bytes,
+                last: self.journal.fill.last,
+                acknowledged: self.journal.fill.acknowledged,
+                gaps: self.journal.fill.gaps,
+                undeclared: self.journal.fill.undeclared,
+                error: self.journal.error.clone(),
+            }),
         }
     }
 }

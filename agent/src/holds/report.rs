@@ -14,11 +14,25 @@ pub struct Report {
 }
 
 impl Report {
-    /// A person decided.
-    pub(super) fn decided(request_id: &str, reviewer: &str) -> Self {
+    /// A person decided; `more` is what else there is to say.
+    pub(super) fn decided(request_id: &str, reviewer: &str, more: &str) -> Self {
+        let detail = if more.is_empty() {
+            format!("decided by {reviewer}")
+        } else {
+            format!("decided by {reviewer}; {more}")
+        };
         Self {
             request_id: request_id.to_owned(),
-            detail: format!("decided by {reviewer}"),
+            detail,
+            expired: false,
+        }
+    }
+
+    /// An earlier decision keeps the operation from everybody.
+    pub(super) fn flagged(request_id: &str, reason: &str) -> Self {
+        Self {
+            request_id: request_id.to_owned(),
+            detail: format!("the operation is flagged: {reason}"),
             expired: false,
         }
     }

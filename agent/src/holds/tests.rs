@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::kernel::{Attempted, Destination, ExecMemory, FileId, Interpreted, SessionId, TaskKey};
 
-const SECOND: u64 = 1_000_000_000;
+pub(super) const SECOND: u64 = 1_000_000_000;
 
-fn held(tid: u32, held_ns: u64) -> Held {
+pub(super) fn held(tid: u32, held_ns: u64) -> Held {
     Held {
         id: HoldId::new(
             TaskKey {
@@ -33,7 +33,7 @@ fn held(tid: u32, held_ns: u64) -> Held {
     }
 }
 
-fn ask(tid: u32, deadline_ns: u64) -> Ask {
+pub(super) fn ask(tid: u32, deadline_ns: u64) -> Ask {
     Ask {
         request_id: format!("request-{tid}"),
         digest: [tid as u8; 32],
@@ -46,19 +46,24 @@ fn ask(tid: u32, deadline_ns: u64) -> Ask {
             rest: tid.into(),
             ..ArgumentsMac::default()
         },
+        process_start_ns: 1,
     }
 }
 
-fn decided(tid: u32, approved: bool) -> Decided {
+pub(super) fn decided(tid: u32, approved: bool) -> Decided {
     Decided {
         request_id: format!("request-{tid}"),
         digest: vec![tid as u8; 32],
-        approved,
+        verdict: if approved {
+            Verdict::Approved(Look::Digest([tid as u8; 32]))
+        } else {
+            Verdict::Denied
+        },
         reviewer: "ada".into(),
     }
 }
 
-fn answers(effects: &[Effect]) -> Vec<Answer> {
+pub(super) fn answers(effects: &[Effect]) -> Vec<Answer> {
     effects
         .iter()
         .filter_map(|effect| match effect {
@@ -68,7 +73,7 @@ fn answers(effects: &[Effect]) -> Vec<Answer> {
         .collect()
 }
 
-fn told(effects: &[Effect]) -> Vec<Message> {
+pub(super) fn told(effects: &[Effect]) -> Vec<Message> {
     effects
         .iter()
         .filter_map(|effect| match effect {
@@ -79,7 +84,7 @@ fn told(effects: &[Effect]) -> Vec<Message> {
 }
 
 /// One hold that a person is asked about, until 60 s.
-fn asking() -> (Holds, Held) {
+pub(super) fn asking() -> (Holds, Held) {
     let mut holds = Holds::default();
     let waiting = held(1, 1);
     assert!(matches!(
@@ -460,7 +465,7 @@ proptest! {
                 }
                 Step::Reject(tid) => {
                     open.remove(&tid);
-                    holds.rejected(&format!("request-{tid}"), "no", now)
+                    holds.rejected(&format!("request-{tid}"), "no", false, now)
                 }
                 Step::Released(tid) => {
                     present.remove(&tid);

@@ -7,7 +7,9 @@
 mod canary;
 mod load;
 mod maps;
+mod observations;
 mod offsets;
+mod removal;
 
 use std::{collections::HashSet, time::Duration};
 
@@ -15,10 +17,10 @@ use aya::programs::links::PinnedLink;
 use holdpoint_agent_common::{self as raw, TaskKey};
 use tokio::sync::mpsc;
 
-pub use self::canary::run_as_child as canary_child;
+pub use self::{canary::run_as_child as canary_child, removal::remove};
 use super::{
-    Answer, CANARY_SESSION, DescribeError, Facts, Gate, GateError, GateEvent, Held, HoldId,
-    Session, SessionId, Settled, TaskState,
+    Answer, CANARY_SESSION, Content, DescribeError, Facts, Gate, GateError, GateEvent, Held,
+    HoldId, Losses, Observed, ProcessFacts, Session, SessionId, Settled, TaskState,
 };
 use crate::process;
 
@@ -26,6 +28,7 @@ use crate::process;
 pub struct LiveGate {
     maps: maps::Maps,
     events: std::sync::Mutex<Option<mpsc::Receiver<GateEvent>>>,
+    observations: std::sync::Mutex<Option<mpsc::Receiver<Observed>>>,
     boot_secret: [u64; 2],
     /// Held open: while the daemon lives, removing the pins detaches nothing.
     _links: Vec<PinnedLink>,
@@ -38,11 +41,15 @@ impl LiveGate {
     /// bpffs on `/sys/fs/bpf`; the error says what is missing and how to mend it.
     pub fn load() -> Result<Self, GateError> {
         let loaded = load::load()?;
-        let (sender, receiver) = mpsc::channel(4096);
+        // Short: what is not taken stays in the kernel, for the next daemon too.
+        let (sender, receiver) = mpsc::channel(64);
         tokio::spawn(maps::pump(loaded.events, sender));
+        let (observer, observations) = mpsc::channel(64);
+        tokio::spawn(observations::pump(loaded.observations, observer));
         Ok(Self {
             maps: loaded.maps,
             events: std::sync::Mutex::new(Some(receiver)),
+            observations: std::sync::Mutex::new(Some(observations)),
             boot_secret: loaded.boot_secret,
             _links: loaded.links,
         })
@@ -109,6 +116,14 @@ impl Gate for LiveGate {
             self.boot_secret,
             |pid| matches!(self.session_of(pid), Ok(Some(session)) if session == held.session),
         )
+    }
+
+    fn caller(&self, held: &Held) -> Result<ProcessFacts, DescribeError> {
+        process::caller(held)
+    }
+
+    fn content(&self, held: &Held, patience: Duration) -> Content {
+        process::content(held, patience)
     }
 
     fn answer(&self, held: &Held, answer: Answer, lifetime: Duration) -> Result<(), GateError> {
@@ -253,6 +268,10 @@ impl Gate for LiveGate {
         Ok(())
     }
 
+    fn process_lives(&self, pid: u32, start_ns: u64) -> bool {
+        process::start_ns(pid) == Some(start_ns)
+    }
+
     fn task_state(&self, task: TaskKey) -> TaskState {
         process::state(task)
     }
@@ -265,8 +284,36 @@ impl Gate for LiveGate {
         self.boot_secret
     }
 
-    fn lost_events(&self) -> u64 {
-        self.maps.lost_events().unwrap_or(0)
+    fn observations(&self) -> Option<mpsc::Receiver<Observed>> {
+        self.observations.lock().ok()?.take()
+    }
+
+    fn tell_at_most(&self, per_second: u32) -> Result<(), GateError> {
+        let telling = raw::Telling {
+            per_second: per_second.into(),
+            ..self.maps.telling()?
+        };
+        self.maps.set_telling(telling)
+    }
+
+    fn losses(&self) -> Result<Losses, GateError> {
+        let telling = self.maps.telling()?;
+        let declared = Losses {
+            holds: telling.declared_holds,
+            room: telling.declared_room,
+            rate: telling.declared_rate,
+        };
+        Ok(self.maps.lost()?.beyond(declared))
+    }
+
+    fn declared(&self, losses: Losses) -> Result<(), GateError> {
+        let telling = self.maps.telling()?;
+        self.maps.set_telling(raw::Telling {
+            declared_holds: telling.declared_holds + losses.holds,
+            declared_room: telling.declared_room + losses.room,
+            declared_rate: telling.declared_rate + losses.rate,
+            ..telling
+        })
     }
 
     fn canary(&self) -> Result<(), String> {

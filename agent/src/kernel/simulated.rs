@@ -7,6 +7,7 @@
 //! nothing on this machine.
 
 pub mod script;
+mod surroundings;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,12 +16,14 @@ use std::{
 };
 
 use holdpoint_agent_common::{ArgumentsMac, OperationKey, Peer};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::surroundings::Surroundings;
 use super::{
-    Answer, Attempted, DescribeError, Destination, ExecFacts, ExecMemory, Facts, FileId, Gate,
-    GateError, GateEvent, Held, HoldId, ProcessFacts, Session, SessionId, Settled, TaskKey,
-    TaskState,
+    Answer, Attempted, Cause, Content, DescribeError, Destination, ExecFacts, ExecMemory, Facts,
+    FileId, Gate, GateError, GateEvent, Held, HoldId, Losses, Observed, ObservedEnd,
+    ObservedOperation, ProcessFacts, Session, SessionId, Settled, TaskKey, TaskState,
 };
 
 /// What became of an attempt.
@@ -72,10 +75,13 @@ struct State {
     pids: HashMap<u32, SessionId>,
     waiting: HashMap<TaskKey, Waiting>,
     remembered: HashMap<(SessionId, OperationKey), Settled>,
+    /// By path; what is not in it is as it was from the beginning.
+    contents: HashMap<Vec<u8>, Content>,
     gone: HashSet<TaskKey>,
     events: Option<mpsc::Sender<GateEvent>>,
+    observations: Option<mpsc::Sender<Observed>>,
     lose_events: bool,
-    lost_events: u64,
+    lost: Losses,
     next_pid: u32,
     next_session: u64,
     broken: Option<String>,
@@ -120,25 +126,58 @@ impl SimulatedGate {
         session: SessionId,
         attempt: &Attempt,
     ) -> (TaskKey, oneshot::Receiver<Fate>) {
-        let now = self.now_ns();
+        let task = self.spawn(session);
+        let fate = self.attempt_by(task, session, attempt, &Surroundings::default());
+        (task, fate)
+    }
+
+    /// A new process of `session`.
+    pub fn spawn(&self, session: SessionId) -> TaskKey {
+        let start_ns = self.now_ns();
         let mut state = self.state();
         state.next_pid += 1;
         let task = TaskKey {
             tid: state.next_pid,
             tgid: state.next_pid,
-            start_ns: now,
+            start_ns,
         };
         state.pids.insert(task.tgid, session);
+        task
+    }
+
+    /// Process `task` of `session` attempts something where it is.
+    pub fn attempt_by(
+        &self,
+        task: TaskKey,
+        session: SessionId,
+        attempt: &Attempt,
+        surroundings: &Surroundings,
+    ) -> oneshot::Receiver<Fate> {
+        let now = self.now_ns();
+        let mut state = self.state();
         let (fate, receiver) = oneshot::channel();
         let (attempted, operation, exec) = played(attempt);
-        if let Some(settled) = state.remembered.get(&(session, operation)) {
-            let result = match settled {
-                Settled::Allow => Fate::Passed,
-                Settled::Deny => Fate::Refused,
+        if let Some(settled) = state.remembered.get(&(session, operation)).copied() {
+            let (result, end) = match settled {
+                Settled::Allow => (Fate::Passed, ObservedEnd::Allowed),
+                Settled::Deny => (Fate::Refused, ObservedEnd::Refused(Cause::Cached)),
             };
+            let allowed = end == ObservedEnd::Allowed;
+            let observed = Observed {
+                task,
+                parent: (1, 0),
+                session,
+                at_ns: now,
+                uid: 1000,
+                gid: 1000,
+                executable: Vec::new(),
+                operation: observed(attempt, &attempted, allowed),
+                settled: end,
+            };
+            state.observe(observed);
             // The other half is in hand; it cannot be closed.
             let _ = fate.send(result);
-            return (task, receiver);
+            return receiver;
         }
         let held = Held {
             id: HoldId::new(task, now),
@@ -149,25 +188,11 @@ impl SimulatedGate {
             gid: 1000,
             evaluations: 1,
         };
-        let facts = Facts {
-            caller: ProcessFacts {
-                pid: task.tgid,
-                tid: task.tid,
-                start_ns: task.start_ns,
-                uid: 1000,
-                gid: 1000,
-                executable: b"/usr/bin/sh".to_vec(),
-                executable_is_hosts: true,
-                cwd: b"/home/agent".to_vec(),
-                argv: vec![b"sh".to_vec()],
-            },
-            ancestry: Vec::new(),
-            exec,
-        };
+        let facts = surroundings.facts(task, exec);
         let fate = Some(fate);
         state.waiting.insert(task, Waiting { held, facts, fate });
         state.tell(GateEvent::Held(task));
-        (task, receiver)
+        receiver
     }
 
     /// The process of `task` exits. Its record stays until the daemon removes it,
@@ -193,6 +218,17 @@ impl SimulatedGate {
         }
     }
 
+    /// From now on reading the file at `path` gives `content`, while its identity
+    /// is what it was.
+    pub fn set_content(&self, path: &[u8], content: Content) {
+        self.state().contents.insert(path.to_vec(), content);
+    }
+
+    /// The session is over: no process of it is left.
+    pub fn end_session(&self, session: SessionId) {
+        self.state().sessions.remove(&session);
+    }
+
     /// Tasks that wait now.
     pub fn waiting(&self) -> Vec<TaskKey> {
         self.state().waiting.keys().copied().collect()
@@ -207,8 +243,34 @@ impl State {
                 .as_ref()
                 .is_some_and(|events| events.try_send(event).is_ok());
         if !delivered {
-            self.lost_events += 1;
+            self.lost.holds += 1;
         }
+    }
+
+    /// Tells of an operation that was settled without a hold.
+    fn observe(&mut self, observed: Observed) {
+        let delivered = !self.lose_events
+            && self
+                .observations
+                .as_ref()
+                .is_some_and(|observations| observations.try_send(observed).is_ok());
+        if !delivered {
+            self.lost.room += 1;
+        }
+    }
+}
+
+/// What the gate tells of an attempt that it settled alone.
+fn observed(attempt: &Attempt, attempted: &Attempted, allowed: bool) -> ObservedOperation {
+    match (attempt, attempted) {
+        (Attempt::Exec(argv), Attempted::Exec { file, path, .. }) => ObservedOperation::Exec {
+            file: *file,
+            path: path.clone(),
+            argv: if allowed { argv.clone() } else { Vec::new() },
+            argv_cut: !allowed,
+        },
+        (_, Attempted::Connect(to)) => ObservedOperation::Connect(*to),
+        _ => ObservedOperation::Unknown,
     }
 }
 
@@ -230,9 +292,9 @@ fn played(attempt: &Attempt) -> (Attempted, OperationKey, Option<ExecFacts>) {
                     ..ArgumentsMac::default()
                 },
                 argv: argv.clone(),
-                environment_sha256: [0; 32],
                 path_is_hosts: true,
                 single_link: true,
+                ..ExecFacts::default()
             };
             let attempted = Attempted::Exec {
                 file,
@@ -311,6 +373,19 @@ impl Gate for SimulatedGate {
             .ok_or(DescribeError::Gone)
     }
 
+    fn caller(&self, held: &Held) -> Result<ProcessFacts, DescribeError> {
+        self.describe(held).map(|facts| facts.caller)
+    }
+
+    fn content(&self, held: &Held, _patience: Duration) -> Content {
+        let Attempted::Exec { path, .. } = &held.attempted else {
+            return Content::Unread;
+        };
+        let state = self.state();
+        let changed = state.contents.get(path).copied();
+        changed.unwrap_or_else(|| Content::Read(Sha256::digest(path).into()))
+    }
+
     fn answer(&self, held: &Held, answer: Answer, _lifetime: Duration) -> Result<(), GateError> {
         let mut state = self.state();
         let task = held.id.task();
@@ -344,14 +419,21 @@ impl Gate for SimulatedGate {
     }
 
     fn forget(&self, id: HoldId) -> Result<(), GateError> {
+        let now = self.now_ns();
         let mut state = self.state();
         let task = id.task();
-        if state
-            .waiting
-            .get(&task)
-            .is_some_and(|waiting| waiting.held.id == id)
-        {
-            state.waiting.remove(&task);
+        let gone = state.gone.contains(&task);
+        match state.waiting.get_mut(&task) {
+            Some(waiting) if waiting.held.id == id && gone => {
+                state.waiting.remove(&task);
+            }
+            // It tries again and is stopped again.
+            Some(waiting) if waiting.held.id == id => {
+                waiting.held.id = HoldId::new(task, now.max(id.held_ns + 1));
+                waiting.held.evaluations = 1;
+                state.tell(GateEvent::Held(task));
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -407,6 +489,13 @@ impl Gate for SimulatedGate {
         Ok(())
     }
 
+    fn process_lives(&self, pid: u32, start_ns: u64) -> bool {
+        let gone = &self.state().gone;
+        !gone
+            .iter()
+            .any(|task| task.tgid == pid && task.start_ns == start_ns)
+    }
+
     fn task_state(&self, task: TaskKey) -> TaskState {
         let state = self.state();
         if state.gone.contains(&task) {
@@ -431,8 +520,24 @@ impl Gate for SimulatedGate {
         ]
     }
 
-    fn lost_events(&self) -> u64 {
-        self.state().lost_events
+    fn observations(&self) -> Option<mpsc::Receiver<Observed>> {
+        let (sender, receiver) = mpsc::channel(1024);
+        self.state().observations = Some(sender);
+        Some(receiver)
+    }
+
+    fn tell_at_most(&self, _per_second: u32) -> Result<(), GateError> {
+        Ok(())
+    }
+
+    fn losses(&self) -> Result<Losses, GateError> {
+        Ok(self.state().lost)
+    }
+
+    fn declared(&self, losses: Losses) -> Result<(), GateError> {
+        let mut state = self.state();
+        state.lost = state.lost.beyond(losses);
+        Ok(())
     }
 
     fn canary(&self) -> Result<(), String> {

@@ -16,12 +16,13 @@ use super::{
 };
 
 /// Fails unless `matcher` matches each of `examples` (or none, if `wanted` is
-/// false).
+/// false). Gives how many there are.
 pub(super) fn check(
     matcher: &Matcher,
     examples: Vec<Value<'_>>,
     wanted: bool,
-) -> Result<(), Fault> {
+) -> Result<usize, Fault> {
+    let count = examples.len();
     for value in examples {
         let at = value.span().start;
         let (example, shown) = match matcher {
@@ -37,7 +38,7 @@ pub(super) fn check(
             return Err(Fault::new(at, problem, "correct the rule or the example"));
         }
     }
-    Ok(())
+    Ok(count)
 }
 
 enum Example {

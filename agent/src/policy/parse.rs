@@ -2,11 +2,14 @@
 //! could never match, because a rule that silently matches nothing is a hole.
 
 mod matchers;
+mod terms;
 mod values;
 
 pub(super) use self::values::protocol_named;
 
 use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
 
 use super::{
     OnDeny, Policy, Rule, Verdict,
@@ -24,6 +27,9 @@ const RULE_KEYS: &[&str] = &[
     "justification",
     "deadline",
     "on_deny",
+    "risk",
+    "grants",
+    "max_ttl",
     "exec",
     "connect",
     "match",
@@ -48,13 +54,18 @@ pub(super) fn policy(text: &str) -> Result<Policy, Fault> {
         )
     })?;
     let default = values::verdict(default, "default")?;
-    let deadline = deadline.map_or(Ok(DEFAULT_DEADLINE), values::deadline)?;
+    let deadline = deadline.map_or(Ok(DEFAULT_DEADLINE), deadline_of)?;
     let rules = rules.map_or(Ok(Vec::new()), |value| all_rules(text, value, deadline))?;
     Ok(Policy {
         default,
         deadline,
         rules,
+        sha256: Sha256::digest(text).into(),
     })
+}
+
+fn deadline_of(value: Value<'_>) -> Result<Duration, Fault> {
+    values::duration(value, "deadline")
 }
 
 fn all_rules(text: &str, value: Value<'_>, deadline: Duration) -> Result<Vec<Rule>, Fault> {
@@ -105,6 +116,7 @@ fn rule(value: Value<'_>, default_deadline: Duration) -> Result<Rule, Fault> {
     let justification = table.take_text("justification")?;
     let deadline = table.take("deadline");
     let on_deny = table.take("on_deny");
+    let terms = terms::Raw::take(&mut table);
     let matcher = take_matcher(&mut table)?;
     let matching = table.take_list("match")?.unwrap_or_default();
     let not_matching = table.take_list("not_match")?.unwrap_or_default();
@@ -129,16 +141,18 @@ fn rule(value: Value<'_>, default_deadline: Duration) -> Result<Rule, Fault> {
             "remove on_deny",
         ));
     }
-    let rule = Rule {
+    let mut rule = Rule {
         name: name.value,
         verdict,
         justification: justification.map_or(Ok(String::new()), values::justification)?,
-        deadline: deadline.map_or(Ok(default_deadline), values::deadline)?,
+        deadline: deadline.map_or(Ok(default_deadline), deadline_of)?,
         on_deny: on_deny.map_or(Ok(OnDeny::Errno), values::on_deny)?,
+        terms: terms.read(verdict)?,
+        examples: 0,
         matcher,
     };
-    example::check(&rule.matcher, matching, true)?;
-    example::check(&rule.matcher, not_matching, false)?;
+    rule.examples = example::check(&rule.matcher, matching, true)?
+        + example::check(&rule.matcher, not_matching, false)?;
     Ok(rule)
 }
 

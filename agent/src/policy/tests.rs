@@ -1,8 +1,11 @@
 //! What the policy promises, as examples. The properties are in `properties`,
-//! what is refused at load in `refusals`.
+//! what is refused at load in `refusals`, what approvals may give in `terms`,
+//! the man page in `manual`.
 
+mod manual;
 mod properties;
 mod refusals;
+mod terms;
 
 use std::{fmt::Write as _, path::Path};
 

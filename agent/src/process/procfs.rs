@@ -63,6 +63,12 @@ fn stat_of(task: TaskKey) -> Option<Stat> {
     task_stat(task.tgid, task.tid).filter(|stat| stat.start_ticks == task.start_ns / tick_ns())
 }
 
+/// When process `pid` started, to the resolution of /proc: names it together with
+/// its number, whichever of its threads is looked at.
+pub(crate) fn start_ns(pid: u32) -> Option<u64> {
+    Some(task_stat(pid, pid)?.start_ticks * tick_ns())
+}
+
 /// Where `task` is.
 pub(crate) fn state(task: TaskKey) -> TaskState {
     match stat_of(task).map(|stat| stat.state) {
@@ -183,12 +189,17 @@ pub(super) fn device_of(path: &Path) -> Option<u32> {
     use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
     let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID).ok()?;
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    device_of_mount(&mounts, found.stx_mnt_id)
+}
+
+/// Kernel device number of mount `wanted`, from the text of a `mountinfo`.
+pub(super) fn device_of_mount(mounts: &str, wanted: u64) -> Option<u32> {
     mounts.lines().find_map(|line| {
         let mut fields = line.split(' ');
         let id: u64 = fields.next()?.parse().ok()?;
         let (major, minor) = fields.nth(1)?.split_once(':')?;
         let device = major.parse::<u32>().ok()? << 20 | minor.parse::<u32>().ok()?;
-        (id == found.stx_mnt_id).then_some(device)
+        (id == wanted).then_some(device)
     })
 }
 
@@ -208,7 +219,18 @@ fn same_file(left: &Path, right: &Path) -> bool {
     }
 }
 
-fn signal(pid: u32, still_it: impl FnOnce() -> bool) -> io::Result<()> {
+/// Whether no thread of process `pid` runs any more, though its parent may not
+/// have asked for its status yet.
+pub(crate) fn has_ended(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return true;
+    };
+    threads
+        .filter_map(|entry| stat(&entry.ok()?.path().join("stat")))
+        .all(|stat| matches!(stat.state, b'Z' | b'X' | b'x'))
+}
+
+fn signal(pid: u32, signal: Signal, still_it: impl FnOnce() -> bool) -> io::Result<()> {
     let pid = i32::try_from(pid)
         .ok()
         .and_then(Pid::from_raw)
@@ -222,17 +244,22 @@ fn signal(pid: u32, still_it: impl FnOnce() -> bool) -> io::Result<()> {
     if !still_it() {
         return Err(io::ErrorKind::NotFound.into());
     }
-    pidfd_send_signal(&pidfd, Signal::CONT).map_err(gone)
+    pidfd_send_signal(&pidfd, signal).map_err(gone)
 }
 
 /// Continues the process of `task`, if it is still that task.
 pub(crate) fn resume_task(task: TaskKey) -> io::Result<()> {
-    signal(task.tgid, || state(task) != TaskState::Gone)
+    signal(task.tgid, Signal::CONT, || state(task) != TaskState::Gone)
 }
 
 /// Continues process `pid`.
 pub(crate) fn resume(pid: u32) -> io::Result<()> {
-    signal(pid, || true)
+    signal(pid, Signal::CONT, || true)
+}
+
+/// Kills process `pid`, if it is `still_it` once nothing else can have its number.
+pub(crate) fn end(pid: u32, still_it: impl FnOnce() -> bool) -> io::Result<()> {
+    signal(pid, Signal::KILL, still_it)
 }
 
 #[cfg(test)]
@@ -275,6 +302,25 @@ mod tests {
         let facts = process(pid, pid).unwrap();
         assert!(facts.executable_is_hosts);
         assert!(!facts.argv.is_empty());
+    }
+
+    #[test]
+    fn a_killed_process_has_ended_before_anybody_asks() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let pid = child.id();
+        assert!(end(pid, || false).is_err());
+        assert!(!has_ended(pid));
+        end(pid, || true).unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !has_ended(pid) {
+            assert!(std::time::Instant::now() < deadline);
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert!(has_ended(pid));
     }
 
     #[test]

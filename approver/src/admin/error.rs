@@ -2,12 +2,12 @@
 
 use uuid::Uuid;
 
-use super::{LABEL_MAX, TTL_MAX};
 use crate::{
     ca::AuthorityFileError,
-    domain::account::{AccountName, PasswordError},
+    domain::account::{AccountName, NameError, PasswordError},
     passwords::HashError,
     random::RandomError,
+    service::enrolment::TokenError,
     state_dir::StateDirError,
     store::StoreError,
 };
@@ -30,15 +30,15 @@ pub enum AdminError {
     /// Hashing failed.
     #[error(transparent)]
     Hash(#[from] HashError),
+    /// The name is no account's.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// The password is refused.
     #[error(transparent)]
     Password(#[from] PasswordError),
-    /// The token's life is too short or too long.
-    #[error("a token must live longer than nothing and at most {} h", TTL_MAX.as_secs() / 3600)]
-    Ttl,
-    /// The token's label is unfit to show.
-    #[error("a label has at most {LABEL_MAX} characters and no control characters")]
-    Label,
+    /// The token is not made.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The name is taken.
     #[error(
         "user {0} exists already; change its password with `holdpoint-approver user passwd {0}`"
@@ -47,6 +47,12 @@ pub enum AdminError {
     /// There is no such account.
     #[error("there is no user {0}; `holdpoint-approver user list` shows all")]
     NoUser(AccountName),
+    /// Nobody would be left to administer.
+    #[error(
+        "{0} is the only administrator; make another first: `holdpoint-approver user role NAME \
+         administrator`"
+    )]
+    LastAdministrator(AccountName),
     /// There is no such host.
     #[error("there is no host {0}; `holdpoint-approver host list` shows all")]
     NoHost(Uuid),

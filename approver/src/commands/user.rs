@@ -35,6 +35,13 @@ pub(super) enum Command {
         #[command(flatten)]
         password: PasswordFile,
     },
+    /// Give an account another role
+    Role {
+        /// Name of the account
+        name: AccountName,
+        /// viewer (reads), reviewer (reads and decides) or administrator
+        role: Role,
+    },
     /// Remove an account and its logins; its decisions stay
     Remove {
         /// Name of the account
@@ -86,6 +93,10 @@ impl Command {
                 let password = password::new(password.password_file.as_deref(), &name)?;
                 admin.set_password(&name, &password).await?;
                 tracing::info!(user.name = %name, "password set");
+            }
+            Self::Role { name, role } => {
+                admin.set_role(&name, role).await?;
+                tracing::info!(user.name = %name, %role, "role changed");
             }
             Self::Remove { name } => {
                 admin.remove_user(&name).await?;

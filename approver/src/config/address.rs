@@ -48,6 +48,11 @@ impl Address {
         &self.host
     }
 
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// This address with another port.
     #[must_use]
     pub fn with_port(self, port: u16) -> Self {

@@ -54,8 +54,8 @@ impl fmt::Display for AccountName {
     }
 }
 
-/// What an account may do.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// What an account may do. Each may do what those before it may.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Role {
     /// Reads.
     Viewer,
@@ -103,6 +103,44 @@ impl FromStr for Role {
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// How a person proves who they are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Via {
+    /// With the bearer token of a login.
+    Token,
+    /// With the cookie of a login in a browser.
+    Cookie,
+    /// With a token made for a tool.
+    ApiToken,
+}
+
+/// A text that names no way to prove oneself.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{0:?} is no way to log in")]
+pub struct ViaError(String);
+
+impl Via {
+    /// The way's name, in the database and in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Cookie => "cookie",
+            Self::ApiToken => "api-token",
+        }
+    }
+}
+
+impl FromStr for Via {
+    type Err = ViaError;
+
+    fn from_str(text: &str) -> Result<Self, ViaError> {
+        [Self::Token, Self::Cookie, Self::ApiToken]
+            .into_iter()
+            .find(|via| via.as_str() == text)
+            .ok_or_else(|| ViaError(text.to_owned()))
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::{
     account::Role,
+    grant::GrantRefusal,
     request::{Closed, Event, State, Verdict, in_time},
     time::Millis,
 };
@@ -72,7 +73,7 @@ pub enum Refusal {
         owner: String,
     },
     /// A decision without a reason is no evidence.
-    #[error("a reason is required for every decision; say why with --reason")]
+    #[error("a reason is required for the record; say why")]
     ReasonMissing,
     /// The reason is too long to keep and show.
     #[error("the reason has {0} characters; use at most {REASON_MAX}")]
@@ -89,6 +90,23 @@ pub enum Refusal {
          decide"
     )]
     OtherDigest,
+    /// The approval would give more than the rule allows.
+    #[error(transparent)]
+    Grant(#[from] GrantRefusal),
+}
+
+/// Checks the reason of something that is kept as evidence, and takes the white
+/// space around it off.
+pub fn reason(text: &str) -> Result<String, Refusal> {
+    let reason = text.trim();
+    if reason.is_empty() {
+        return Err(Refusal::ReasonMissing);
+    }
+    let characters = reason.chars().count();
+    if characters > REASON_MAX {
+        return Err(Refusal::ReasonLong(characters));
+    }
+    Ok(reason.to_owned())
 }
 
 /// Decides `subject`, if `ballot` may.
@@ -101,14 +119,7 @@ pub fn decide(subject: Subject<'_>, ballot: Ballot<'_>, now: Millis) -> Result<R
             owner: subject.owner.to_owned(),
         });
     }
-    let reason = ballot.reason.trim();
-    if reason.is_empty() {
-        return Err(Refusal::ReasonMissing);
-    }
-    let characters = reason.chars().count();
-    if characters > REASON_MAX {
-        return Err(Refusal::ReasonLong(characters));
-    }
+    let reason = reason(ballot.reason)?;
     let state = subject.state.after(Event::Decided(ballot.verdict))?;
     if !in_time(subject.deadline, now) {
         return Err(Refusal::Expired(subject.deadline));
@@ -116,10 +127,7 @@ pub fn decide(subject: Subject<'_>, ballot: Ballot<'_>, now: Millis) -> Result<R
     if ballot.digest_shown != subject.digest {
         return Err(Refusal::OtherDigest);
     }
-    Ok(Ruling {
-        state,
-        reason: reason.to_owned(),
-    })
+    Ok(Ruling { state, reason })
 }
 
 #[cfg(test)]
@@ -232,7 +240,7 @@ mod tests {
             state in prop::sample::select(State::ALL.to_vec()),
             role in prop::sample::select(Role::ALL.to_vec()),
             reviewer in prop::sample::select(vec!["ada", "bob"]),
-            approve: bool,
+            verdict in prop::sample::select(Verdict::ALL.to_vec()),
             reason in ".{0,8}",
             shown in prop::collection::vec(0_u8..2, 32),
             now in 0_i64..200,
@@ -240,7 +248,7 @@ mod tests {
             let ballot = Ballot {
                 reviewer,
                 role,
-                verdict: if approve { Verdict::Approve } else { Verdict::Deny },
+                verdict,
                 reason: &reason,
                 digest_shown: &shown,
             };
@@ -256,7 +264,7 @@ mod tests {
                     && now < 100
             );
             if let Ok(ruling) = ruling {
-                prop_assert_eq!(ruling.state == State::Approved, approve);
+                prop_assert_eq!(ruling.state == State::Approved, verdict == Verdict::Approve);
                 prop_assert!(ruling.state.is_decided());
             }
         }

@@ -1,7 +1,7 @@
 //! The life of a request.
 //!
-//! A request begins pending and is closed once: approved, denied, expired or
-//! withdrawn. A closed request never changes its state again. What became of
+//! A request begins pending and is closed once: approved, denied, flagged,
+//! expired or withdrawn. A closed request never changes its state again. What became of
 //! the operation on its host, the [`Outcome`], is kept apart: "it was approved"
 //! and "it ran" are two facts.
 
@@ -18,6 +18,9 @@ pub enum State {
     Approved,
     /// A person denied it.
     Denied,
+    /// Refused as suspicious: by its own decision, or by the flag that an earlier
+    /// one put on the same operation.
+    Flagged,
     /// Nobody answered in time. Not a person's denial.
     Expired,
     /// The process went away or gave the operation up.
@@ -31,6 +34,8 @@ pub enum Verdict {
     Approve,
     /// The operation is refused.
     Deny,
+    /// The operation is refused, here and wherever it is attempted again.
+    Flag,
 }
 
 /// Something that happens to a request.
@@ -38,6 +43,8 @@ pub enum Verdict {
 pub enum Event {
     /// A person decided.
     Decided(Verdict),
+    /// There is a flag on its operation from another request's decision.
+    FlagFound,
     /// Its deadline passed.
     DeadlinePassed,
     /// Its host took it back.
@@ -66,14 +73,15 @@ pub struct Closed {
 /// A text in the database that names no known value.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0:?} is no known {1}")]
-pub struct UnknownName(String, &'static str);
+pub struct UnknownName(pub(super) String, pub(super) &'static str);
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Pending,
         Self::Approved,
         Self::Denied,
+        Self::Flagged,
         Self::Expired,
         Self::Withdrawn,
     ];
@@ -83,6 +91,7 @@ impl State {
         match (self, event) {
             (Self::Pending, Event::Decided(Verdict::Approve)) => Ok(Self::Approved),
             (Self::Pending, Event::Decided(Verdict::Deny)) => Ok(Self::Denied),
+            (Self::Pending, Event::Decided(Verdict::Flag) | Event::FlagFound) => Ok(Self::Flagged),
             (Self::Pending, Event::DeadlinePassed) => Ok(Self::Expired),
             (Self::Pending, Event::Withdrawn) => Ok(Self::Withdrawn),
             (state, _) => Err(Closed { state }),
@@ -95,23 +104,29 @@ impl State {
             Self::Pending => "pending",
             Self::Approved => "approved",
             Self::Denied => "denied",
+            Self::Flagged => "flagged",
             Self::Expired => "expired",
             Self::Withdrawn => "withdrawn",
         }
     }
 
-    /// Whether the request is in a state a person's decision put it in.
+    /// Whether the request is in a state that only people's decisions put it in:
+    /// its own, or that which flagged its operation.
     pub const fn is_decided(self) -> bool {
-        matches!(self, Self::Approved | Self::Denied)
+        matches!(self, Self::Approved | Self::Denied | Self::Flagged)
     }
 }
 
 impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Self; 3] = [Self::Approve, Self::Deny, Self::Flag];
+
     /// The verdict's name in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Approve => "approve",
             Self::Deny => "deny",
+            Self::Flag => "flag",
         }
     }
 }
@@ -142,7 +157,7 @@ impl FromStr for Verdict {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, UnknownName> {
-        [Self::Approve, Self::Deny]
+        Self::ALL
             .into_iter()
             .find(|verdict| verdict.as_str() == text)
             .ok_or_else(|| UnknownName(text.to_owned(), "verdict"))
@@ -200,6 +215,8 @@ mod tests {
             prop_oneof![
                 Just(Event::Decided(Verdict::Approve)),
                 Just(Event::Decided(Verdict::Deny)),
+                Just(Event::Decided(Verdict::Flag)),
+                Just(Event::FlagFound),
                 Just(Event::DeadlinePassed),
                 Just(Event::Withdrawn),
             ],
@@ -229,7 +246,7 @@ mod tests {
         #[test]
         fn only_a_person_decides(events in events()) {
             let state = events.iter().fold(State::Pending, |s, e| s.after(*e).unwrap_or(s));
-            let by_person = matches!(events.first(), Some(Event::Decided(_)));
+            let by_person = matches!(events.first(), Some(Event::Decided(_) | Event::FlagFound));
             prop_assert_eq!(state.is_decided(), by_person);
         }
     }
@@ -242,7 +259,7 @@ mod tests {
         for outcome in [Outcome::Released, Outcome::Refused, Outcome::Gone] {
             assert_eq!(outcome.as_str().parse(), Ok(outcome));
         }
-        for verdict in [Verdict::Approve, Verdict::Deny] {
+        for verdict in Verdict::ALL {
             assert_eq!(verdict.as_str().parse(), Ok(verdict));
         }
         assert!("Pending".parse::<State>().is_err());

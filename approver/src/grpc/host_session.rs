@@ -47,7 +47,7 @@ impl HostSession for Service {
 }
 
 /// The host at the other end of the connection.
-fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
+pub(super) fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
     let certificates = request.peer_certs();
     let certificate = certificates
         .as_ref()

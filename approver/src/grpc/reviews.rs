@@ -1,14 +1,15 @@
 //! `Reviews`: people's tools, known by a bearer token.
 
-mod caller;
+pub(super) mod caller;
 
 use std::{sync::Arc, time::Duration};
 
 use holdpoint_proto::v1::{
-    DecideRequest, DecideResponse, GetRequestRequest, GetRequestResponse, ListRequestsRequest,
-    ListRequestsResponse, LoginRequest, LoginResponse, LogoutRequest, LogoutResponse,
-    WatchRequestsRequest, WatchRequestsResponse, WhoAmIRequest, WhoAmIResponse,
-    reviews_server::Reviews,
+    DecideRequest, DecideResponse, GetRequestRequest, GetRequestResponse, LiftFlagRequest,
+    LiftFlagResponse, ListFlagsRequest, ListFlagsResponse, ListGrantsRequest, ListGrantsResponse,
+    ListRequestsRequest, ListRequestsResponse, LoginRequest, LoginResponse, LogoutRequest,
+    LogoutResponse, RevokeGrantRequest, RevokeGrantResponse, WatchRequestsRequest,
+    WatchRequestsResponse, WhoAmIRequest, WhoAmIResponse, reviews_server::Reviews,
 };
 use tokio::{
     sync::mpsc,
@@ -17,8 +18,12 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::convert::{self, page_token_in, page_token_out, states_in, verdict_in};
-use crate::service::{Approver, watch::Watch};
+use super::convert::{self, page_token_in, page_token_out, states_in, verdict_in, wish_in};
+use crate::{
+    domain::account::Via,
+    service::{Approver, decide::Answer, watch::Watch},
+    store::requests::Filter,
+};
 
 /// How often a watcher's login is checked.
 const CHECK_EVERY: Duration = Duration::from_secs(10);
@@ -43,7 +48,10 @@ impl Reviews for Service {
         request: Request<LoginRequest>,
     ) -> Result<Response<LoginResponse>, Status> {
         let LoginRequest { username, password } = request.into_inner();
-        let (token, expires_at) = self.approver.log_in(&username, password).await?;
+        let (token, expires_at) = self
+            .approver
+            .log_in(&username, password, Via::Token)
+            .await?;
         Ok(Response::new(LoginResponse {
             token: token.reveal().to_owned(),
             expires_at: Some(expires_at.into()),
@@ -78,11 +86,14 @@ impl Reviews for Service {
     ) -> Result<Response<ListRequestsResponse>, Status> {
         caller::of(&self.approver, caller::token(&request)?).await?;
         let request = request.into_inner();
-        let states = states_in(&request.states)?;
+        let filter = Filter {
+            states: states_in(&request.states)?,
+            ..Filter::default()
+        };
         let before = page_token_in(&request.page_token)?;
         let page = self
             .approver
-            .list(&states, before, request.page_size)
+            .list(&filter, before, request.page_size)
             .await?;
         let last = page
             .requests
@@ -132,24 +143,87 @@ impl Reviews for Service {
     ) -> Result<Response<DecideResponse>, Status> {
         let login = caller::of(&self.approver, caller::token(&request)?).await?;
         let request = request.into_inner();
-        let verdict = verdict_in(request.verdict())?;
+        let answer = Answer {
+            verdict: verdict_in(request.verdict())?,
+            reason: request.reason,
+            digest_shown: request.digest,
+            grant: wish_in(request.grant)?,
+            idempotency_key: Some(request.idempotency_key).filter(|key| !key.is_empty()),
+        };
+        let id = request.id;
         let approver = Arc::clone(&self.approver);
         // A task of its own: a reviewer who hangs up between the stored decision
         // and telling the host of it must not keep the host waiting.
-        let decided = tokio::spawn(async move {
-            let DecideRequest {
-                id, reason, digest, ..
-            } = request;
-            approver
-                .decide(&login, &id, verdict, &reason, &digest)
-                .await
-        });
+        let decided = tokio::spawn(async move { approver.decide(&login, &id, &answer).await });
         let decided = decided
             .await
             .map_err(|_| Status::internal("the approver failed while it decided"))?;
         Ok(Response::new(DecideResponse {
             request: Some(convert::request(decided?)),
         }))
+    }
+
+    async fn list_grants(
+        &self,
+        request: Request<ListGrantsRequest>,
+    ) -> Result<Response<ListGrantsResponse>, Status> {
+        caller::of(&self.approver, caller::token(&request)?).await?;
+        let request = request.into_inner();
+        let before = page_token_in(&request.page_token)?;
+        let page = self
+            .approver
+            .grants(request.active_only, before, request.page_size)
+            .await?;
+        let last = page.grants.last().filter(|_| page.more);
+        let last = last.map(|grant| grant.seq);
+        Ok(Response::new(ListGrantsResponse {
+            grants: page.grants.into_iter().map(convert::issued).collect(),
+            next_page_token: last.map(page_token_out).unwrap_or_default(),
+        }))
+    }
+
+    async fn revoke_grant(
+        &self,
+        request: Request<RevokeGrantRequest>,
+    ) -> Result<Response<RevokeGrantResponse>, Status> {
+        let login = caller::of(&self.approver, caller::token(&request)?).await?;
+        let RevokeGrantRequest { id, reason } = request.into_inner();
+        let approver = Arc::clone(&self.approver);
+        // A task of its own, as with decisions.
+        let revoked =
+            tokio::spawn(async move { approver.revoke_grant(&login, &id, &reason).await });
+        let revoked = revoked
+            .await
+            .map_err(|_| Status::internal("the approver failed while it revoked"))?;
+        Ok(Response::new(RevokeGrantResponse {
+            grant: Some(convert::issued(revoked?)),
+        }))
+    }
+
+    async fn list_flags(
+        &self,
+        request: Request<ListFlagsRequest>,
+    ) -> Result<Response<ListFlagsResponse>, Status> {
+        caller::of(&self.approver, caller::token(&request)?).await?;
+        let flags = self.approver.flags().await?;
+        Ok(Response::new(ListFlagsResponse {
+            flags: flags.into_iter().map(convert::flag).collect(),
+        }))
+    }
+
+    async fn lift_flag(
+        &self,
+        request: Request<LiftFlagRequest>,
+    ) -> Result<Response<LiftFlagResponse>, Status> {
+        let login = caller::of(&self.approver, caller::token(&request)?).await?;
+        let LiftFlagRequest {
+            operation_digest,
+            reason,
+        } = request.into_inner();
+        self.approver
+            .lift_flag(&login, &operation_digest, &reason)
+            .await?;
+        Ok(Response::new(LiftFlagResponse {}))
     }
 }
 

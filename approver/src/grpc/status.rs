@@ -7,12 +7,18 @@ use tonic::{Code, Status};
 
 use crate::{
     ca::{IssueError, PeerError},
-    domain::decide::Refusal,
+    domain::{decide::Refusal, spool::WrongNumbers},
     error_chain::error_chain,
+    log::ServeResourceError,
     service::{
         enrolment::EnrolError,
+        events::EventsError,
+        evidence::EvidenceError,
+        flags::FlagError,
+        grants::GrantError,
         hosts::AdmitError,
         login::{CallerError, LoginError},
+        publish::PublishError,
         review::ReviewError,
     },
     store::StoreError,
@@ -46,6 +52,21 @@ impl From<EnrolError> for Status {
     }
 }
 
+impl From<EvidenceError> for Status {
+    fn from(error: EvidenceError) -> Self {
+        let code = match &error {
+            EvidenceError::Path(_) => Code::InvalidArgument,
+            EvidenceError::Resource(ServeResourceError::NotFound(..)) => Code::NotFound,
+            EvidenceError::Resource(ServeResourceError::Missing(_)) => {
+                tracing::error!(error = error_chain(&error), "the log is damaged");
+                Code::DataLoss
+            }
+            EvidenceError::Resource(_) => return internal(&error),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
 impl From<PeerError> for Status {
     fn from(error: PeerError) -> Self {
         Self::unauthenticated(error.to_string())
@@ -59,6 +80,37 @@ impl From<AdmitError> for Status {
         }
         tracing::warn!(reason = %error, "host refused");
         Self::permission_denied(error.to_string())
+    }
+}
+
+impl From<PublishError> for Status {
+    fn from(error: PublishError) -> Self {
+        let code = match &error {
+            PublishError::Numbers(WrongNumbers::Order { .. }) => Code::FailedPrecondition,
+            PublishError::Spool(_)
+            | PublishError::Numbers(_)
+            | PublishError::TooMany(_)
+            | PublishError::TooLarge(_) => Code::InvalidArgument,
+            PublishError::Admit(_) | PublishError::Store(_) => {
+                return match error {
+                    PublishError::Admit(error) => error.into(),
+                    error => internal(&error),
+                };
+            }
+        };
+        tracing::warn!(reason = %error, "events refused");
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<EventsError> for Status {
+    fn from(error: EventsError) -> Self {
+        let code = match &error {
+            EventsError::Query(_) | EventsError::Sql(_) => Code::InvalidArgument,
+            EventsError::Role(_) => Code::PermissionDenied,
+            EventsError::History(_) | EventsError::Store(_) => return internal(&error),
+        };
+        Self::new(code, error.to_string())
     }
 }
 
@@ -87,16 +139,49 @@ impl From<CallerError> for Status {
 impl From<ReviewError> for Status {
     fn from(error: ReviewError) -> Self {
         let code = match &error {
-            ReviewError::BadId(_) | ReviewError::Ambiguous(_) => Code::InvalidArgument,
+            ReviewError::BadId(_) | ReviewError::Ambiguous(_) | ReviewError::KeyLength(_) => {
+                Code::InvalidArgument
+            }
             ReviewError::NotFound(_) => Code::NotFound,
-            ReviewError::Refused(refusal) => match refusal {
-                Refusal::NoReviewer { .. } | Refusal::Owner { .. } => Code::PermissionDenied,
-                Refusal::ReasonMissing | Refusal::ReasonLong(_) => Code::InvalidArgument,
-                Refusal::Closed(_) | Refusal::Expired(_) | Refusal::OtherDigest => {
-                    Code::FailedPrecondition
-                }
-            },
+            ReviewError::Refused(refusal) => refused(refusal),
+            ReviewError::TooLate(_) => Code::FailedPrecondition,
+            ReviewError::KeyUsed(_) => Code::AlreadyExists,
             ReviewError::Store(_) => return internal(&error),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+fn refused(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::NoReviewer { .. } | Refusal::Owner { .. } => Code::PermissionDenied,
+        Refusal::ReasonMissing | Refusal::ReasonLong(_) | Refusal::Grant(_) => {
+            Code::InvalidArgument
+        }
+        Refusal::Closed(_) | Refusal::Expired(_) | Refusal::OtherDigest => Code::FailedPrecondition,
+    }
+}
+
+impl From<GrantError> for Status {
+    fn from(error: GrantError) -> Self {
+        let code = match &error {
+            GrantError::BadId(_) | GrantError::Ambiguous(_) => Code::InvalidArgument,
+            GrantError::NotFound(_) => Code::NotFound,
+            GrantError::Lacking(_) | GrantError::Owner(_) => Code::PermissionDenied,
+            GrantError::Reason(refusal) => refused(refusal),
+            GrantError::Store(_) => return internal(&error),
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<FlagError> for Status {
+    fn from(error: FlagError) -> Self {
+        let code = match &error {
+            FlagError::NotFound(_) => Code::NotFound,
+            FlagError::Lacking(_) => Code::PermissionDenied,
+            FlagError::Reason(refusal) => refused(refusal),
+            FlagError::Store(_) => return internal(&error),
         };
         Self::new(code, error.to_string())
     }

@@ -1,13 +1,70 @@
 //! Enrolment: a token and a signing request become a host.
 
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
+use holdpoint_proto::token::EnrolmentToken;
 use uuid::Uuid;
 
-use super::{Approver, hosts::check_hostname, now};
+use super::{Approver, hosts::check_hostname, now, users::actor};
 use crate::{
     ca::IssueError,
-    domain::{secret, time::Millis},
-    store::{StoreError, hosts::NewHost},
+    domain::{
+        secret::{self, Secret},
+        time::Millis,
+    },
+    random::{self, RandomError},
+    store::{
+        StoreError,
+        enrolment_tokens::{NewToken, Token},
+        hosts::NewHost,
+        logins::Login,
+    },
 };
+
+/// Longest life of an enrolment token.
+pub(crate) const LIFE_MAX: Duration = Duration::from_hours(30 * 24);
+/// Longest label of an enrolment token, in characters.
+pub(crate) const LABEL_MAX: usize = 128;
+
+/// Why there is no enrolment token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// It would live too short or too long.
+    #[error("a token must live longer than nothing and at most {} h", LIFE_MAX.as_secs() / 3600)]
+    Life,
+    /// Its label is unfit to show.
+    #[error("a label has at most {LABEL_MAX} characters and no control characters")]
+    Label,
+    /// There is none to revoke.
+    #[error("there is no enrolment token {0:?} that could still be used")]
+    NotFound(String),
+    /// No random bytes.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    /// The database can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A token as it is kept, and its secret part.
+pub(crate) fn mint(life: Duration, label: &str) -> Result<(NewToken, Secret), TokenError> {
+    if life.is_zero() || life > LIFE_MAX {
+        return Err(TokenError::Life);
+    }
+    if label.chars().count() > LABEL_MAX || label.chars().any(char::is_control) {
+        return Err(TokenError::Label);
+    }
+    let (created_at, secret) = (now(), random::secret()?);
+    let token = NewToken {
+        id: HEXLOWER.encode(&random::bytes::<4>()?),
+        secret_hash: secret.hash(),
+        label: label.to_owned(),
+        created_at,
+        expires_at: created_at.plus(life),
+    };
+    Ok((token, secret))
+}
 
 /// A host that is enrolled now.
 #[derive(Debug)]
@@ -42,6 +99,39 @@ pub(crate) enum EnrolError {
 }
 
 impl Approver {
+    /// Makes a token that lets one host enrol within `life`. The text is the
+    /// secret: nobody can ask for it again.
+    pub(crate) async fn make_token(
+        &self,
+        caller: &Login,
+        life: Duration,
+        label: &str,
+    ) -> Result<(NewToken, String), TokenError> {
+        let (token, secret) = mint(life, label)?;
+        self.store.add_token(&token, &actor(caller)).await?;
+        tracing::info!(user.name = %caller.username, token.id, "enrolment token made");
+        let text = EnrolmentToken {
+            approver: self.address.to_string(),
+            ca: self.authority.certificate().to_owned(),
+            secret: secret.reveal().to_owned(),
+        };
+        Ok((token, text.encode()))
+    }
+
+    /// Every enrolment token, newest first.
+    pub(crate) async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+        self.store.tokens().await
+    }
+
+    /// Has a token let nobody in any more.
+    pub(crate) async fn revoke_token(&self, caller: &Login, id: &str) -> Result<(), TokenError> {
+        if !self.store.remove_token(id).await? {
+            return Err(TokenError::NotFound(id.chars().take(64).collect()));
+        }
+        tracing::info!(user.name = %caller.username, token.id = id, "enrolment token revoked");
+        Ok(())
+    }
+
     /// Enrols the host that holds `secret` and the key of `csr`.
     pub(crate) async fn enrol(
         &self,

@@ -1,10 +1,14 @@
-//! Expiry: a request nobody answered in time is closed as expired, whoever is
-//! or isn't connected, also what came due while the approver was down.
+//! Expiry: a request nobody answered in time is closed as expired and a grant
+//! ends when its time is up, whoever is or isn't connected, also what came due while the approver was down.
 
 use std::{sync::Arc, time::Duration};
 
 use super::{Approver, now};
-use crate::{error_chain::error_chain, store::StoreError};
+use crate::{
+    error_chain::error_chain,
+    live::{News, Reload},
+    store::StoreError,
+};
 
 /// Longest pause between two looks. Commands change the database in processes
 /// of their own (a revoked host); this is how long watchers may not know.
@@ -13,16 +17,21 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(5);
 
 impl Approver {
-    /// Expires what is due, and tells watchers and hosts.
+    /// Expires what is due, requests and grants, and tells watchers and hosts.
     pub(crate) async fn expire(&self) -> Result<(), StoreError> {
+        for grant in self.store.end_grants(now()).await? {
+            tracing::info!(grant.id = grant, "grant ended: its time is up");
+            self.live.reload(Reload::Grant(grant));
+        }
         let expired = self.store.expire_requests(now()).await?;
         if expired.is_empty() {
             return Ok(());
         }
+        self.metrics.requests_expired(expired.len());
         self.live.changed();
         for (host, id) in expired {
             tracing::info!(request.id = id, host.id = %host, "request expired");
-            self.live.tell(host, &id);
+            self.live.tell(host, News::Request(id));
         }
         Ok(())
     }
@@ -58,5 +67,7 @@ async fn look(approver: &Approver, revision: &mut i64) -> Result<Duration, Store
         approver.live.changed();
     }
     let next = approver.store.next_deadline().await?;
+    let end = approver.store.next_grant_end().await?;
+    let next = next.into_iter().chain(end).min();
     Ok(next.map_or(LOOK_AGAIN, |deadline| deadline.since(now())))
 }

@@ -1,18 +1,30 @@
 //! Hosts: who may connect, and what they say about themselves.
 
-use holdpoint_proto::v1::Hello;
+use holdpoint_proto::v1::{Hello, ProfilePolicy};
 use uuid::Uuid;
 
 use super::{Approver, now};
 use crate::{
     ca::Peer,
-    store::{StoreError, hosts::Sighting},
+    domain::audit::Actor,
+    live::Reload,
+    store::{
+        StoreError,
+        hosts::{Host, HostPolicy, Sighting},
+        logins::Login,
+    },
 };
 
 /// Longest host name.
 const HOSTNAME_MAX: usize = 253;
 /// Longest of the other texts a host says about itself.
 const TEXT_MAX: usize = 128;
+/// Longest explanation why it doesn't enforce.
+const REASON_MAX: usize = 1024;
+/// Most policies of one host.
+const POLICIES_MAX: usize = 256;
+/// Bytes of a SHA-256.
+const SHA256_BYTES: usize = 32;
 
 /// Why a host with a good certificate may not connect.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +50,65 @@ pub(crate) enum AdmitError {
     Store(#[from] StoreError),
 }
 
+/// A host, and whether its stream is open.
+#[derive(Clone, Debug)]
+pub(crate) struct SeenHost {
+    pub(crate) host: Host,
+    pub(crate) connected: bool,
+    pub(crate) policies: Vec<HostPolicy>,
+    /// The last number of its newest spool that is stored, and its gaps.
+    pub(crate) spool: (u64, u64),
+}
+
+/// Why a host is not shut out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RevokeHostError {
+    #[error("there is no host {0}")]
+    Unknown(String),
+    #[error("host {0} is revoked already")]
+    Revoked(Uuid),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 impl Approver {
+    /// Every host, in the order they enrolled.
+    pub(crate) async fn hosts(&self) -> Result<Vec<SeenHost>, StoreError> {
+        let connected = self.live.connected();
+        let mut hosts = Vec::new();
+        for host in self.store.hosts().await? {
+            hosts.push(SeenHost {
+                connected: connected.contains(&host.id),
+                policies: self.store.host_policies(host.id).await?,
+                spool: self.spool_state(&host.id.to_string()).await?,
+                host,
+            });
+        }
+        Ok(hosts)
+    }
+
+    /// Shuts a host out for good and withdraws its pending requests. Its stream
+    /// ends within seconds.
+    pub(crate) async fn revoke_host(
+        &self,
+        caller: &Login,
+        id: &str,
+    ) -> Result<(), RevokeHostError> {
+        let unknown = || RevokeHostError::Unknown(id.chars().take(64).collect());
+        let id: Uuid = id.parse().map_err(|_| unknown())?;
+        let by = Actor::Person(caller.username.to_string());
+        if !self.store.revoke_host(id, &by, now()).await? {
+            return Err(match self.store.host(id).await? {
+                Some(_) => RevokeHostError::Revoked(id),
+                None => unknown(),
+            });
+        }
+        tracing::info!(host.id = %id, user.name = %caller.username, "host revoked");
+        self.live.changed();
+        self.live.reload(Reload::Host(id));
+        Ok(())
+    }
+
     /// Whether the host with this certificate may talk to us now.
     pub(crate) async fn admit(&self, peer: &Peer) -> Result<(), AdmitError> {
         let host = self.store.host(peer.host_id).await?;
@@ -59,6 +129,16 @@ impl Approver {
         Ok(())
     }
 
+    /// Notes that a stream of `host` has ended, unless another took over.
+    pub(crate) async fn part(&self, host: Uuid) -> Result<(), StoreError> {
+        if self.live.connected().contains(&host) {
+            return Ok(());
+        }
+        self.store.host_left(host, now()).await?;
+        self.live.reload(Reload::Host(host));
+        Ok(())
+    }
+
     /// Notes what a host says about itself.
     pub(crate) async fn greet(&self, host: Uuid, hello: &Hello) -> Result<(), StoreError> {
         let sighting = Sighting {
@@ -67,8 +147,16 @@ impl Approver {
             kernel_release: printable(&hello.kernel_release, TEXT_MAX),
             boot_id: printable(&hello.boot_id, TEXT_MAX),
             enforcing: hello.enforcing,
+            not_enforcing_because: printable(&hello.not_enforcing_because, REASON_MAX),
+            policies: hello
+                .policies
+                .iter()
+                .take(POLICIES_MAX)
+                .map(policy)
+                .collect(),
         };
         self.store.host_seen(host, &sighting, now()).await?;
+        self.live.reload(Reload::Host(host));
         tracing::info!(
             host.id = %host,
             host.name = sighting.hostname,
@@ -80,6 +168,15 @@ impl Approver {
             tracing::warn!(host.id = %host, "the host's kernel does not enforce");
         }
         Ok(())
+    }
+}
+
+fn policy(told: &ProfilePolicy) -> HostPolicy {
+    let digest = &told.policy_sha256;
+    HostPolicy {
+        profile: printable(&told.profile, TEXT_MAX),
+        owner: printable(&told.owner, TEXT_MAX),
+        policy_sha256: digest.iter().take(SHA256_BYTES).copied().collect(),
     }
 }
 

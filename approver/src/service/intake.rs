@@ -62,6 +62,8 @@ pub(crate) enum Rejection {
     Expired(Millis),
     #[error("the request was withdrawn: {0}")]
     Withdrawn(String),
+    #[error("{0}")]
+    Flagged(String),
     #[error("this host has {0} pending requests, which is the most it may have; decide some first")]
     TooMany(u32),
 }
@@ -103,6 +105,7 @@ impl Approver {
             id,
             host_id: host,
             digest: &open.digest,
+            operation_digest: examined.operation_digest,
             context: examined.context,
             kind: examined.kind,
             held_at: open.held_at.map(Millis::from),
@@ -115,9 +118,18 @@ impl Approver {
                     request.id = id, request.kind = examined.kind, session.owner = examined.owner,
                     host.id = %host, deadline = %request.deadline, "request opened"
                 );
+                self.metrics.request_opened(examined.kind);
                 self.live.changed();
                 self.live.deadline_added();
                 Ok(Opening::Accepted(None))
+            }
+            Opened::Flagged(detail) => {
+                tracing::warn!(
+                    request.id = id, session.owner = examined.owner, host.id = %host,
+                    "request flagged: there is a flag on its operation"
+                );
+                self.live.changed();
+                Ok(Opening::Rejected(Rejection::Flagged(detail)))
             }
             Opened::LimitReached => Ok(Opening::Rejected(Rejection::TooMany(limit))),
             // Opened on another stream of the host since we looked.
@@ -197,6 +209,11 @@ fn resume(request: Request, host: Uuid, digest: &[u8]) -> Opening {
     }
     match request.state {
         State::Pending | State::Approved | State::Denied => Opening::Accepted(request.decision),
+        // By its own decision, or by the flag of another.
+        State::Flagged => match request.decision {
+            Some(decision) => Opening::Accepted(Some(decision)),
+            None => Opening::Rejected(Rejection::Flagged(request.outcome_detail)),
+        },
         State::Expired => Opening::Rejected(Rejection::Expired(request.deadline)),
         State::Withdrawn => Opening::Rejected(Rejection::Withdrawn(request.outcome_detail)),
     }

@@ -1,24 +1,23 @@
-//! Review: people look at requests and decide them.
+//! Review: people look at requests.
 
-use holdpoint_proto::v1;
-
-use super::{Approver, now};
+use super::Approver;
 use crate::{
-    domain::{
-        decide::{Ballot, Refusal, Subject, decide},
-        request::{Closed, State, Verdict},
-    },
+    domain::{decide::Refusal, request::State},
     store::{
         StoreError,
-        decisions::Decision,
-        logins::Login,
-        requests::{Page, Request},
+        requests::{Earlier, Filter, Page, Request},
     },
 };
 
 /// Requests in a page unless told otherwise, and at most.
 const PAGE_DEFAULT: usize = 50;
 const PAGE_MAX: usize = 500;
+
+/// Most decisions that are shown beside a request on the same operation.
+const EARLIER_MAX: u32 = 20;
+
+/// Longest key of a call, in bytes.
+pub(super) const KEY_MAX: usize = 200;
 
 /// Fewest hexadecimal digits that stand for a whole id.
 const PREFIX_MIN: usize = 4;
@@ -37,25 +36,30 @@ pub(crate) enum ReviewError {
     Ambiguous(String),
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Somebody or something was faster; the request is as it stands now.
+    #[error("{}", too_late(.0))]
+    TooLate(Box<Request>),
+    #[error("an idempotency key must have 1 to {KEY_MAX} bytes; this one has {0}")]
+    KeyLength(usize),
+    #[error(
+        "the idempotency key was used for another decision, about request {0}; use a new key for \
+         each decision"
+    )]
+    KeyUsed(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Approver {
-    /// Requests in one of `states` (none: in any) that came before `before`,
-    /// newest first.
+    /// Requests that `filter` lets through and that came before `before`, newest
+    /// first.
     pub(crate) async fn list(
         &self,
-        states: &[State],
+        filter: &Filter,
         before: i64,
         size: u32,
     ) -> Result<Page, StoreError> {
-        let size = match usize::try_from(size) {
-            Ok(0) => PAGE_DEFAULT,
-            Ok(size) => size.min(PAGE_MAX),
-            Err(_) => PAGE_MAX,
-        };
-        self.store.requests(states, before, size).await
+        self.store.requests(filter, before, page_size(size)).await
     }
 
     /// The request with this id, or the only one whose id begins so.
@@ -72,83 +76,23 @@ impl Approver {
         request.ok_or(ReviewError::NotFound(prefix))
     }
 
-    /// Decides a request as `caller`. The decision is on disk when its host and
-    /// the watchers hear of it.
-    pub(crate) async fn decide(
-        &self,
-        caller: &Login,
-        id: &str,
-        verdict: Verdict,
-        reason: &str,
-        digest_shown: &[u8],
-    ) -> Result<Request, ReviewError> {
-        let request = self.find(id).await?;
-        let now = now();
-        let subject = Subject {
-            state: request.state,
-            owner: &request.owner,
-            digest: &request.digest,
-            deadline: request.deadline,
-        };
-        let ballot = Ballot {
-            reviewer: caller.username.as_str(),
-            role: caller.role,
-            verdict,
-            reason,
-            digest_shown,
-        };
-        let ruling = match decide(subject, ballot, now) {
-            Ok(ruling) => ruling,
-            Err(refusal) => {
-                tracing::info!(
-                    request.id, user.name = %caller.username, %refusal, "decision refused"
-                );
-                if matches!(refusal, Refusal::Expired(_)) {
-                    self.expire().await?;
-                }
-                return Err(refusal.into());
-            }
-        };
-        let mut decision = Decision {
-            request_id: request.id.clone(),
-            digest: request.digest.clone(),
-            verdict,
-            reviewer: caller.username.to_string(),
-            reason: ruling.reason,
-            decided_at: now,
-            signature: Vec::new(),
-        };
-        let mut signed = v1::Decision::from(decision.clone());
-        self.signer.sign(&mut signed);
-        decision.signature = signed.signature;
-        if !self.store.decide(&decision).await? {
-            return Err(self.too_late(&request.id).await?);
-        }
-        tracing::info!(
-            request.id, request.state = %ruling.state, user.name = %caller.username,
-            reason = ?decision.reason, "request decided"
-        );
-        self.live.changed();
-        self.live.tell(request.host_id, &request.id);
-        let decided = self.store.request(&request.id).await?;
-        decided.ok_or(ReviewError::NotFound(request.id))
+    /// The newest decisions about the same operation in other requests.
+    pub(crate) async fn earlier(&self, request: &Request) -> Result<Vec<Earlier>, StoreError> {
+        self.store.earlier_decisions(request, EARLIER_MAX).await
     }
+}
 
-    /// Why a request could not be decided although it seemed so.
-    async fn too_late(&self, id: &str) -> Result<ReviewError, StoreError> {
-        self.expire().await?;
-        Ok(match self.store.request(id).await? {
-            None => ReviewError::NotFound(id.to_owned()),
-            Some(request) => Refusal::Closed(Closed {
-                state: request.state,
-            })
-            .into(),
-        })
+/// How many rows a page has for a caller who wants `size`; 0 is no wish.
+pub(super) fn page_size(size: u32) -> usize {
+    match usize::try_from(size) {
+        Ok(0) => PAGE_DEFAULT,
+        Ok(size) => size.min(PAGE_MAX),
+        Err(_) => PAGE_MAX,
     }
 }
 
 /// The id, or the beginning of one, as ids are stored; none if it is neither.
-fn canonical(id: &str) -> Option<String> {
+pub(super) fn canonical(id: &str) -> Option<String> {
     let digits: String = id.trim().chars().filter(|c| *c != '-').collect();
     let hexadecimal = digits.chars().all(|c| c.is_ascii_hexdigit());
     if !hexadecimal || !(PREFIX_MIN..=32).contains(&digits.len()) {
@@ -164,7 +108,26 @@ fn canonical(id: &str) -> Option<String> {
     Some(canonical)
 }
 
-fn start(text: &str) -> String {
+/// How a request stands that can't be decided any more.
+fn too_late(request: &Request) -> String {
+    let state = request.state;
+    match &request.decision {
+        Some(decision) => format!(
+            "the request is already {state}: {} decided at {}",
+            decision.reviewer, decision.decided_at
+        ),
+        None if state == State::Expired => {
+            format!(
+                "the request has expired: its deadline was {}",
+                request.deadline
+            )
+        }
+        None if request.outcome_detail.is_empty() => format!("the request is already {state}"),
+        None => format!("the request is already {state}: {}", request.outcome_detail),
+    }
+}
+
+pub(super) fn start(text: &str) -> String {
     text.chars().take(64).collect()
 }
 

@@ -1,4 +1,5 @@
-//! Watching: every pending request, then every change as it happens.
+//! Watching: every pending request or all that changed since a revision, then
+//! every change as it happens.
 //!
 //! A watcher follows the revision of the store, not a queue of messages: a slow
 //! one misses steps between two looks but never the state a request is in now,
@@ -37,6 +38,30 @@ impl Watch {
             revision,
             pending_after: Some(0),
         })
+    }
+
+    /// Goes on after `revision`: what has changed since comes first. A revision
+    /// that is yet to come is of another database, and says nothing about this.
+    pub(crate) async fn resume(approver: Arc<Approver>, revision: i64) -> Result<Self, StoreError> {
+        let mut watch = Self::begin(approver).await?;
+        if (0..=watch.revision).contains(&revision) {
+            watch.revision = revision;
+            watch.pending_after = None;
+        }
+        Ok(watch)
+    }
+
+    /// Whoever has seen `request` as it came from here, and all before it, can
+    /// [`resume`](Self::resume) after this revision and misses nothing.
+    pub(crate) fn place(&self, request: &Request) -> i64 {
+        // What is pending is told out of turn: it may have come after changes
+        // that are yet to be told.
+        request.revision.min(self.revision)
+    }
+
+    /// The revision that is seen.
+    pub(crate) fn revision(&self) -> i64 {
+        self.revision
     }
 
     /// The next requests to show; waits until there are any.

@@ -3,10 +3,15 @@
 use sqlx::{FromRow, Row as _, sqlite::SqliteRow};
 
 use super::{
-    Store, StoreError,
+    Store, StoreError, events,
     hosts::{self, NewHost},
+    record,
 };
-use crate::domain::{secret::SecretHash, time::Millis};
+use crate::domain::{
+    audit::{Actor, AuditRecord},
+    secret::SecretHash,
+    time::Millis,
+};
 
 /// An enrolment token, without its secret.
 #[derive(Clone, Debug)]
@@ -32,7 +37,8 @@ pub(crate) struct NewToken {
 
 impl Store {
     /// Adds a token.
-    pub(crate) async fn add_token(&self, token: &NewToken) -> Result<(), StoreError> {
+    pub(crate) async fn add_token(&self, token: &NewToken, by: &Actor) -> Result<(), StoreError> {
+        let mut change = self.begin().await?;
         sqlx::query(
             "INSERT INTO enrolment_tokens (id, secret_sha256, label, created_at, expires_at)
              VALUES (?, ?, ?, ?, ?)",
@@ -42,9 +48,27 @@ impl Store {
         .bind(&token.label)
         .bind(token.created_at.get())
         .bind(token.expires_at.get())
-        .execute(&self.write)
+        .execute(&mut *change)
         .await?;
+        let made = AuditRecord::TokenMade {
+            id: token.id.clone(),
+            label: token.label.clone(),
+            expires_at: token.expires_at.get(),
+            by: by.clone(),
+        };
+        events::append(&mut change, token.created_at, &made).await?;
+        change.commit().await?;
         Ok(())
+    }
+
+    /// Removes token `id`, unless it was used: then it says how a host came in.
+    /// False if there is none to remove.
+    pub(crate) async fn remove_token(&self, id: &str) -> Result<bool, StoreError> {
+        let removed = sqlx::query("DELETE FROM enrolment_tokens WHERE id = ? AND used_at IS NULL")
+            .bind(id)
+            .execute(&self.write)
+            .await?;
+        Ok(removed.rows_affected() == 1)
     }
 
     /// The token with this secret.
@@ -85,6 +109,16 @@ impl Store {
         .await?
         .rows_affected();
         if used == 1 {
+            let token_label =
+                sqlx::query_scalar("SELECT label FROM enrolment_tokens WHERE secret_sha256 = ?")
+                    .bind(hash.as_slice())
+                    .fetch_one(&mut *change)
+                    .await?;
+            let enrolled = AuditRecord::HostEnrolled {
+                host: record::host(&mut change, host.id).await?,
+                token_label,
+            };
+            events::append(&mut change, now, &enrolled).await?;
             change.commit().await?;
         } else {
             change.rollback().await?;
@@ -132,7 +166,7 @@ mod tests {
             created_at: Millis::new(0),
             expires_at: Millis::new(100),
         };
-        store.add_token(&token).await.unwrap();
+        store.add_token(&token, &Actor::Local).await.unwrap();
         assert!(
             !store
                 .enrol(&[7; 32], &host(), Millis::new(100))

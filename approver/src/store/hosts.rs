@@ -3,8 +3,15 @@
 use sqlx::{FromRow, Row as _, Sqlite, Transaction, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::{Store, StoreError, parse, requests};
-use crate::domain::{request::Event, time::Millis};
+use super::{
+    Store, StoreError, events,
+    grants::{self, Revocation},
+    parse, record, requests,
+};
+use crate::domain::{
+    audit::{Actor, AuditRecord},
+    time::Millis,
+};
 
 /// An enrolled machine.
 #[derive(Clone, Debug)]
@@ -18,7 +25,17 @@ pub(crate) struct Host {
     pub(crate) last_seen_at: Option<Millis>,
     pub(crate) version: String,
     pub(crate) kernel_release: String,
+    pub(crate) boot_id: String,
     pub(crate) enforcing: bool,
+    pub(crate) not_enforcing_because: String,
+}
+
+/// The policy that a host decides by for one profile.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct HostPolicy {
+    pub(crate) profile: String,
+    pub(crate) owner: String,
+    pub(crate) policy_sha256: Vec<u8>,
 }
 
 /// A machine that enrols now.
@@ -38,6 +55,8 @@ pub(crate) struct Sighting {
     pub(crate) kernel_release: String,
     pub(crate) boot_id: String,
     pub(crate) enforcing: bool,
+    pub(crate) not_enforcing_because: String,
+    pub(crate) policies: Vec<HostPolicy>,
 }
 
 impl Store {
@@ -58,6 +77,33 @@ impl Store {
         Ok(hosts)
     }
 
+    /// The policies that host `id` decides by, by profile.
+    pub(crate) async fn host_policies(&self, id: Uuid) -> Result<Vec<HostPolicy>, StoreError> {
+        let policies: Vec<(String, String, Vec<u8>)> = sqlx::query_as(
+            "SELECT profile, owner, policy_sha256 FROM host_policies
+             WHERE host_id = ? ORDER BY profile",
+        )
+        .bind(id.to_string())
+        .fetch_all(&self.read)
+        .await?;
+        let policy = |(profile, owner, policy_sha256)| HostPolicy {
+            profile,
+            owner,
+            policy_sha256,
+        };
+        Ok(policies.into_iter().map(policy).collect())
+    }
+
+    /// How many of `hosts` enforce.
+    pub(crate) async fn enforcing(&self, hosts: &[Uuid]) -> Result<u64, StoreError> {
+        let enforcing: Vec<String> =
+            sqlx::query_scalar("SELECT id FROM hosts WHERE enforcing AND revoked_at IS NULL")
+                .fetch_all(&self.read)
+                .await?;
+        let known = |id: &&String| hosts.iter().any(|host| host.to_string() == **id);
+        Ok(enforcing.iter().filter(known).count() as u64)
+    }
+
     /// Notes what host `id` says about itself.
     pub(crate) async fn host_seen(
         &self,
@@ -65,9 +111,10 @@ impl Store {
         sighting: &Sighting,
         now: Millis,
     ) -> Result<(), StoreError> {
+        let mut change = self.begin().await?;
         sqlx::query(
             "UPDATE hosts SET hostname = ?, version = ?, kernel_release = ?, boot_id = ?,
-                 enforcing = ?, last_seen_at = ?
+                 enforcing = ?, not_enforcing_because = ?, last_seen_at = ?
              WHERE id = ?",
         )
         .bind(&sighting.hostname)
@@ -75,16 +122,62 @@ impl Store {
         .bind(&sighting.kernel_release)
         .bind(&sighting.boot_id)
         .bind(sighting.enforcing)
+        .bind(&sighting.not_enforcing_because)
         .bind(now.get())
         .bind(id.to_string())
-        .execute(&self.write)
+        .execute(&mut *change)
         .await?;
+        sqlx::query("DELETE FROM host_policies WHERE host_id = ?")
+            .bind(id.to_string())
+            .execute(&mut *change)
+            .await?;
+        for policy in &sighting.policies {
+            sqlx::query(
+                "INSERT INTO host_policies (host_id, profile, owner, policy_sha256)
+                 VALUES (?, ?, ?, ?) ON CONFLICT (host_id, profile) DO NOTHING",
+            )
+            .bind(id.to_string())
+            .bind(&policy.profile)
+            .bind(&policy.owner)
+            .bind(&policy.policy_sha256)
+            .execute(&mut *change)
+            .await?;
+        }
+        let connected = AuditRecord::HostConnected {
+            host: record::host(&mut change, id).await?,
+            version: sighting.version.clone(),
+            kernel_release: sighting.kernel_release.clone(),
+            boot_id: sighting.boot_id.clone(),
+            enforcing: sighting.enforcing,
+            not_enforcing_because: sighting.not_enforcing_because.clone(),
+        };
+        events::append(&mut change, now, &connected).await?;
+        change.commit().await?;
         Ok(())
     }
 
-    /// Shuts host `id` out for good and withdraws what it is waiting for. False
-    /// if there is no such host or it is shut out already.
-    pub(crate) async fn revoke_host(&self, id: Uuid, now: Millis) -> Result<bool, StoreError> {
+    /// Notes that the stream of host `id` has ended.
+    pub(crate) async fn host_left(&self, id: Uuid, now: Millis) -> Result<(), StoreError> {
+        let mut change = self.begin().await?;
+        sqlx::query("UPDATE hosts SET last_seen_at = ? WHERE id = ?")
+            .bind(now.get())
+            .bind(id.to_string())
+            .execute(&mut *change)
+            .await?;
+        let host = record::host(&mut change, id).await?;
+        events::append(&mut change, now, &AuditRecord::HostDisconnected { host }).await?;
+        change.commit().await?;
+        Ok(())
+    }
+
+    /// Shuts host `id` out for good, withdraws what it is waiting for and revokes
+    /// its grants. False if there is no such host or it is shut out already.
+    pub(crate) async fn revoke_host(
+        &self,
+        id: Uuid,
+        by: &Actor,
+        now: Millis,
+    ) -> Result<bool, StoreError> {
         let mut change = self.begin().await?;
         let revoked =
             sqlx::query("UPDATE hosts SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL")
@@ -103,8 +196,19 @@ impl Store {
             .await?;
             for request in pending {
                 let detail = "its host was revoked";
-                requests::close(&mut change, &request, Event::Withdrawn, detail, now).await?;
+                requests::withdraw(&mut change, &request, detail, now).await?;
             }
+            let revocation = Revocation {
+                by,
+                reason: "its host was revoked",
+                at: now,
+            };
+            grants::revoke_of_host(&mut change, id, revocation).await?;
+            let revoked = AuditRecord::HostRevoked {
+                host: record::host(&mut change, id).await?,
+                by: by.clone(),
+            };
+            events::append(&mut change, now, &revoked).await?;
         }
         change.commit().await?;
         Ok(revoked)
@@ -147,7 +251,9 @@ impl FromRow<'_, SqliteRow> for Host {
                 .map(Millis::new),
             version: row.try_get("version")?,
             kernel_release: row.try_get("kernel_release")?,
+            boot_id: row.try_get("boot_id")?,
             enforcing: row.try_get("enforcing")?,
+            not_enforcing_because: row.try_get("not_enforcing_because")?,
         })
     }
 }

@@ -1,10 +1,11 @@
-//! Logins: bearer tokens of people, kept as hashes until they expire.
+//! Logins: bearer tokens and cookies of people, kept as hashes until they expire.
 
 use sqlx::{FromRow, Row as _, sqlite::SqliteRow};
 
-use super::{Store, StoreError, parse};
+use super::{Store, StoreError, events, parse};
 use crate::domain::{
-    account::{AccountName, Role},
+    account::{AccountName, Role, Via},
+    audit::AuditRecord,
     secret::SecretHash,
     time::Millis,
 };
@@ -15,6 +16,7 @@ pub(crate) struct Login {
     pub(crate) username: AccountName,
     pub(crate) role: Role,
     pub(crate) expires_at: Millis,
+    pub(crate) via: Via,
 }
 
 impl Store {
@@ -25,6 +27,7 @@ impl Store {
         hash: &SecretHash,
         username: &AccountName,
         password_hash: &str,
+        via: Via,
         now: Millis,
         expires_at: Millis,
     ) -> Result<bool, StoreError> {
@@ -34,10 +37,11 @@ impl Store {
             .execute(&mut *change)
             .await?;
         let added = sqlx::query(
-            "INSERT INTO logins (token_sha256, username, created_at, expires_at)
-             SELECT ?, name, ?, ? FROM users WHERE name = ? AND password_hash = ?",
+            "INSERT INTO logins (token_sha256, via, username, created_at, expires_at)
+             SELECT ?, ?, name, ?, ? FROM users WHERE name = ? AND password_hash = ?",
         )
         .bind(hash.as_slice())
+        .bind(via.as_str())
         .bind(now.get())
         .bind(expires_at.get())
         .bind(username.as_str())
@@ -45,6 +49,13 @@ impl Store {
         .execute(&mut *change)
         .await?
         .rows_affected();
+        if added == 1 {
+            let logged_in = AuditRecord::LoggedIn {
+                username: username.to_string(),
+                from: None,
+            };
+            events::append(&mut change, now, &logged_in).await?;
+        }
         change.commit().await?;
         Ok(added == 1)
     }
@@ -56,7 +67,7 @@ impl Store {
         now: Millis,
     ) -> Result<Option<Login>, StoreError> {
         let login = sqlx::query_as(
-            "SELECT users.name, users.role, logins.expires_at
+            "SELECT users.name, users.role, logins.expires_at, logins.via
              FROM logins JOIN users ON users.name = logins.username
              WHERE logins.token_sha256 = ? AND logins.expires_at > ?",
         )
@@ -68,11 +79,39 @@ impl Store {
     }
 
     /// Ends a login.
-    pub(crate) async fn remove_login(&self, hash: &SecretHash) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM logins WHERE token_sha256 = ?")
-            .bind(hash.as_slice())
-            .execute(&self.write)
-            .await?;
+    pub(crate) async fn remove_login(
+        &self,
+        hash: &SecretHash,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let mut change = self.begin().await?;
+        let username: Option<String> =
+            sqlx::query_scalar("DELETE FROM logins WHERE token_sha256 = ? RETURNING username")
+                .bind(hash.as_slice())
+                .fetch_optional(&mut *change)
+                .await?;
+        if let Some(username) = username {
+            events::append(&mut change, now, &AuditRecord::LoggedOut { username }).await?;
+        }
+        change.commit().await?;
+        Ok(())
+    }
+
+    /// Records that somebody was not let in as `username`.
+    pub(crate) async fn login_refused(
+        &self,
+        username: &str,
+        why: &str,
+        now: Millis,
+    ) -> Result<(), StoreError> {
+        let mut change = self.begin().await?;
+        let refused = AuditRecord::LoginRefused {
+            username: username.to_owned(),
+            from: None,
+            why: why.to_owned(),
+        };
+        events::append(&mut change, now, &refused).await?;
+        change.commit().await?;
         Ok(())
     }
 }
@@ -83,6 +122,7 @@ impl FromRow<'_, SqliteRow> for Login {
             username: parse("name", row.try_get("name")?)?,
             role: parse("role", row.try_get("role")?)?,
             expires_at: Millis::new(row.try_get("expires_at")?),
+            via: parse("via", row.try_get("via")?)?,
         })
     }
 }
@@ -90,7 +130,11 @@ impl FromRow<'_, SqliteRow> for Login {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{open::tests::store, users::User};
+    use crate::domain::audit::Actor;
+    use crate::store::{
+        open::tests::store,
+        users::{Changed, User},
+    };
 
     #[tokio::test]
     async fn logins_end_by_time_password_removal_and_logout() {
@@ -101,12 +145,15 @@ mod tests {
             password_hash: "h1".into(),
             created_at: Millis::new(0),
         };
-        assert!(store.add_user(&user).await.unwrap());
-        assert!(!store.add_user(&user).await.unwrap(), "taken");
+        assert!(store.add_user(&user, &Actor::Local).await.unwrap());
+        assert!(
+            !store.add_user(&user, &Actor::Local).await.unwrap(),
+            "taken"
+        );
         let (now, end) = (Millis::new(1), Millis::new(10));
         let add = async |hash: [u8; 32], password: &str| {
             store
-                .add_login(&hash, &user.name, password, now, end)
+                .add_login(&hash, &user.name, password, Via::Cookie, now, end)
                 .await
                 .unwrap()
         };
@@ -117,11 +164,16 @@ mod tests {
         assert!(!known([1; 32], end).await, "expired");
         assert!(!known([2; 32], now).await, "unknown");
 
-        store.remove_login(&[1; 32]).await.unwrap();
+        store.remove_login(&[1; 32], now).await.unwrap();
         assert!(!known([1; 32], now).await, "logged out");
 
         assert!(add([3; 32], "h1").await);
-        assert!(store.set_password(&user.name, "h2").await.unwrap());
+        assert!(
+            store
+                .set_password(&user.name, "h2", &Actor::Local, now)
+                .await
+                .unwrap()
+        );
         assert!(!known([3; 32], now).await, "password changed");
         assert!(
             !add([4; 32], "h1").await,
@@ -129,8 +181,18 @@ mod tests {
         );
 
         assert!(add([5; 32], "h2").await);
-        assert!(store.remove_user(&user.name).await.unwrap());
+        assert_eq!(
+            store
+                .remove_user(&user.name, &Actor::Local, now)
+                .await
+                .unwrap(),
+            Changed::Done
+        );
         assert!(!known([5; 32], now).await, "removed");
-        assert!(!store.remove_user(&user.name).await.unwrap());
+        let again = store
+            .remove_user(&user.name, &Actor::Local, now)
+            .await
+            .unwrap();
+        assert_eq!(again, Changed::Unknown);
     }
 }

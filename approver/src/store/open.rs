@@ -63,7 +63,9 @@ impl Store {
             .connect_with(options.pragma("query_only", "ON"))
             .await
             .map_err(open)?;
-        Ok(Self { read, write })
+        let store = Self { read, write };
+        store.complete_requests().await?;
+        Ok(store)
     }
 }
 
@@ -71,7 +73,11 @@ impl Store {
 pub(crate) mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use holdpoint_proto::v1::{Exec, Operation, Process, RequestContext, operation::Kind};
+    use prost::Message as _;
+
     use super::*;
+    use crate::store::requests::Filter;
 
     /// A store in a directory of its own, which lives as long as the guard.
     pub(crate) async fn store() -> (Store, tempfile::TempDir) {
@@ -105,6 +111,151 @@ pub(crate) mod tests {
         }
         let refused = sqlx::query("DELETE FROM users").execute(&store.read).await;
         assert!(refused.is_err(), "readers can't write");
+    }
+
+    /// A database as the first version leaves it, with one of everything.
+    async fn first_version(state: &StateDir) {
+        let context = RequestContext {
+            operation: Some(Operation {
+                kind: Some(Kind::Exec(Exec {
+                    path: b"/usr/bin/Curl".to_vec(),
+                    ..Exec::default()
+                })),
+            }),
+            process: Some(Process::default()),
+            ..RequestContext::default()
+        };
+        state.ensure_private(FILE).unwrap();
+        let options = SqliteConnectOptions::new()
+            .filename(state.file(FILE))
+            .foreign_keys(true);
+        let database = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options)
+            .await
+            .unwrap();
+        MIGRATIONS.run_to(1, &database).await.unwrap();
+        sqlx::raw_sql(
+            "INSERT INTO users VALUES ('ada', 'viewer', 'h', 1);
+             INSERT INTO logins VALUES (zeroblob(32), 'ada', 1, 2);
+             INSERT INTO hosts (id, hostname, certificate_serial, certificate_expires_at,
+                 enrolled_at) VALUES ('0198f000-0000-7000-8000-000000000001', 'build-1', '1', 9, 1);
+             INSERT INTO enrolment_tokens VALUES ('t', zeroblob(32), 'l', 1, 2, 1,
+                 '0198f000-0000-7000-8000-000000000001');",
+        )
+        .execute(&database)
+        .await
+        .unwrap();
+        for (seq, state, closed, context) in [
+            (3, "approved", Some(5), context.encode_to_vec()),
+            (5, "denied", Some(6), Vec::new()),
+            (9, "withdrawn", Some(7), Vec::new()),
+            (12, "pending", None, context.encode_to_vec()),
+        ] {
+            sqlx::query(
+                "INSERT INTO requests VALUES (?1, ?1 + 100, 'r' || ?1,
+                     '0198f000-0000-7000-8000-000000000001', zeroblob(32), ?2, 'exec', 's', 'p',
+                     'ada', 'rule', 4, 5, 600, ?3, ?4, NULL, 'detail', NULL)",
+            )
+            .bind(seq)
+            .bind(context)
+            .bind(state)
+            .bind(closed)
+            .execute(&database)
+            .await
+            .unwrap();
+        }
+        sqlx::raw_sql(
+            "INSERT INTO decisions VALUES ('r3', zeroblob(32), 'approve', 'bob', 'fine', 5,
+                 zeroblob(64));
+             INSERT INTO decisions VALUES ('r5', zeroblob(32), 'deny', 'eve', 'no', 6,
+                 zeroblob(64));",
+        )
+        .execute(&database)
+        .await
+        .unwrap();
+        database.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_the_first_version_kept_is_all_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDir::open(directory.path()).unwrap();
+        first_version(&state).await;
+        let store = Store::open(&state).await.unwrap();
+        let page = store
+            .requests(&Filter::default(), i64::MAX, 50)
+            .await
+            .unwrap();
+        let seen: Vec<_> = page
+            .requests
+            .iter()
+            .map(|one| {
+                let reviewer = one.decision.as_ref().map(|one| one.reviewer.as_str());
+                let digest = one.operation_digest.len();
+                (
+                    one.seq,
+                    one.revision,
+                    one.id.as_str(),
+                    one.state.as_str(),
+                    reviewer,
+                    digest,
+                )
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                (12, 112, "r12", "pending", None, 32),
+                (9, 109, "r9", "withdrawn", None, 0),
+                (5, 105, "r5", "denied", Some("eve"), 0),
+                (3, 103, "r3", "approved", Some("bob"), 32),
+            ]
+        );
+        assert_eq!(page.requests[0].outcome_detail, "detail");
+        assert_eq!(
+            page.requests[0].operation_digest,
+            page.requests[3].operation_digest
+        );
+        let earlier = store
+            .earlier_decisions(&page.requests[0], 20)
+            .await
+            .unwrap();
+        assert_eq!(earlier.len(), 1);
+        assert_eq!(
+            (earlier[0].request_id.as_str(), earlier[0].reason.as_str()),
+            ("r3", "fine")
+        );
+        let text = Filter {
+            text: Some("bin/curl".into()),
+            ..Filter::default()
+        };
+        let found = store.requests(&text, i64::MAX, 50).await.unwrap();
+        assert_eq!(found.requests.len(), 2);
+        for (table, rows) in [
+            ("users", 1),
+            ("logins", 1),
+            ("hosts", 1),
+            ("enrolment_tokens", 1),
+        ] {
+            let sql = format!("SELECT COUNT(*) FROM {table}");
+            let found: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+                .fetch_one(&store.read)
+                .await
+                .unwrap();
+            assert_eq!(found, rows, "{table}");
+        }
+        let broken = sqlx::query("PRAGMA foreign_key_check")
+            .fetch_all(&store.read)
+            .await
+            .unwrap();
+        assert!(broken.is_empty(), "every reference leads somewhere");
+        let next: i64 =
+            sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'requests'")
+                .fetch_one(&store.read)
+                .await
+                .unwrap();
+        assert_eq!(next, 12, "no place in the order is given twice");
     }
 
     #[tokio::test]

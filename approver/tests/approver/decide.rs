@@ -123,6 +123,7 @@ async fn a_decision_needs_a_verdict_a_reason_and_the_digest_shown() {
         verdict: Verdict::Approve.into(),
         reason: "fine".into(),
         digest: asked.digest.clone(),
+        ..DecideRequest::default()
     };
     let mut other = asked.digest.clone();
     other[0] ^= 1;
@@ -133,7 +134,7 @@ async fn a_decision_needs_a_verdict_a_reason_and_the_digest_shown() {
                 ..good.clone()
             },
             Code::InvalidArgument,
-            "approve or deny",
+            "approve, deny or flag",
         ),
         (
             DecideRequest {

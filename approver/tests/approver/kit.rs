@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use holdpoint_approver::{Admin, Config, Server, domain::account::Role};
+use holdpoint_approver::{Admin, Config, Server, config::Web, domain::account::Role};
 use holdpoint_proto::{
     digest,
     token::EnrolmentToken,
@@ -53,13 +53,19 @@ impl Approver {
         let directory = tempfile::tempdir().unwrap();
         let mut config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
+            web: Web {
+                listen: "127.0.0.1:0".parse().unwrap(),
+                ..Web::default()
+            },
             state_dir: directory.path().join("state"),
             ..Config::default()
         };
         change(&mut config);
-        let (address, stop, serving) = serve(config.clone()).await;
-        config.listen = address;
-        config.address = config.address.with_port(address.port());
+        let (places, stop, serving) = serve(config.clone()).await;
+        config.listen = places.grpc;
+        config.web.listen = places.web;
+        config.metrics.listen = places.metrics.unwrap_or(config.metrics.listen);
+        config.address = config.address.with_port(places.grpc.port());
         let admin = Admin::open(&config).await.unwrap();
         for (name, role) in [
             ("ada", Role::Viewer),
@@ -105,14 +111,31 @@ impl Approver {
             .unwrap()
     }
 
+    /// Adds an account with the password of all.
+    pub(crate) async fn add(&self, name: &str, role: &str) {
+        let (name, role) = (name.parse().unwrap(), role.parse().unwrap());
+        self.admin.add_user(&name, role, PASSWORD).await.unwrap();
+    }
+
     pub(crate) async fn login(&self, name: &str) -> Person {
+        let token = self.bearer_token(name).await;
+        self.person(&token).await
+    }
+
+    /// The token of a login over gRPC.
+    pub(crate) async fn bearer_token(&self, name: &str) -> String {
         let mut client = ReviewsClient::new(self.channel().await);
         let request = LoginRequest {
             username: name.into(),
             password: PASSWORD.into(),
         };
-        let token = client.login(request).await.unwrap().into_inner().token;
-        self.person(&token).await
+        client.login(request).await.unwrap().into_inner().token
+    }
+
+    /// A new login of `name`, for clients of other services.
+    pub(crate) async fn bearer(&self, name: &str) -> Bearer {
+        let token = self.bearer_token(name).await;
+        Bearer(format!("Bearer {token}").parse().unwrap())
     }
 
     /// A person who calls with `token`.
@@ -137,15 +160,26 @@ impl Approver {
     }
 }
 
-async fn serve(config: Config) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+/// Where a server listens.
+struct Places {
+    grpc: SocketAddr,
+    web: SocketAddr,
+    metrics: Option<SocketAddr>,
+}
+
+async fn serve(config: Config) -> (Places, oneshot::Sender<()>, JoinHandle<()>) {
     let server = Server::bind(config).await.unwrap();
     let (stop, stopped) = oneshot::channel();
-    let address = server.local_addr();
+    let places = Places {
+        grpc: server.local_addr(),
+        web: server.web_addr(),
+        metrics: server.metrics_addr(),
+    };
     let serving = tokio::spawn(async move {
         let stopped = async { drop(stopped.await) };
         server.serve(stopped).await.unwrap();
     });
-    (address, stop, serving)
+    (places, stop, serving)
 }
 
 pub(crate) async fn connect(
@@ -214,6 +248,12 @@ pub(crate) struct Host {
 impl Host {
     pub(crate) fn identity(&self) -> Identity {
         Identity::from_pem(&self.certificate, &self.key)
+    }
+
+    /// A connection that proves which host this is.
+    pub(crate) async fn channel(&self) -> Channel {
+        let identity = Some(self.identity());
+        connect(&self.config, &self.ca, identity).await.unwrap()
     }
 
     /// Opens the session stream and says Hello.
@@ -362,6 +402,7 @@ pub(crate) fn request_of(owner: &str, time_left: Duration) -> OpenRequest {
         rule: Some(Rule {
             name: "upload".into(),
             justification: "data leaves the machine".into(),
+            ..Rule::default()
         }),
     };
     OpenRequest {
@@ -408,6 +449,7 @@ pub(crate) async fn decide(
         verdict: verdict.into(),
         reason: "I know this upload".into(),
         digest: request.digest.clone(),
+        ..DecideRequest::default()
     };
     Ok(person.decide(decide).await?.into_inner().request.unwrap())
 }

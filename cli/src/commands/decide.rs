@@ -1,16 +1,16 @@
-//! `approve` and `deny`: a person's decision about one request.
+//! `approve`, `deny` and `flag`: a person's decision about one request.
 //!
 //! What is decided is shown first, and the decision names its digest: should the
 //! approver hold another request under this id, it refuses. A request whose
 //! digest is not that of what is shown is never approved.
 
-use holdpoint_proto::v1::{DecideRequest, Request, RequestState, Verdict};
+use holdpoint_proto::v1::{DecideRequest, Grant, GrantScope, Request, RequestState, Verdict};
 use jiff::Timestamp;
 use tonic::{Code, Status};
 
 use super::block_on;
 use crate::{
-    args::Decide,
+    args::{Approve, Decide, Scope},
     contexts::{Context, store::Store},
     failure::Failure,
     output::Output,
@@ -21,6 +21,8 @@ use crate::{
 /// Why a decision was not taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DecideError {
+    #[error("--ttl and --uses are for --for process or session; leave them out to approve once")]
+    Once,
     #[error("request {id} was already {verb} by {reviewer} on {at}: {reason:?}")]
     Decided {
         id: String,
@@ -53,19 +55,45 @@ pub(crate) enum DecideError {
 }
 
 /// Lets the operation of a request go on.
-pub(crate) fn approve(name: &str, decide: &Decide, output: &mut Output) -> Result<(), Failure> {
-    run(name, decide, Verdict::Approve, output)
+pub(crate) fn approve(name: &str, approve: &Approve, output: &mut Output) -> Result<(), Failure> {
+    let grant = grant(approve)?;
+    run(name, &approve.decide, Verdict::Approve, grant, output)
 }
 
 /// Refuses the operation of a request.
 pub(crate) fn deny(name: &str, decide: &Decide, output: &mut Output) -> Result<(), Failure> {
-    run(name, decide, Verdict::Deny, output)
+    run(name, decide, Verdict::Deny, None, output)
+}
+
+/// Refuses the operation of a request, and the same operation everywhere.
+pub(crate) fn flag(name: &str, decide: &Decide, output: &mut Output) -> Result<(), Failure> {
+    run(name, decide, Verdict::Flag, None, output)
+}
+
+/// What an approval is to give; none: once.
+fn grant(approve: &Approve) -> Result<Option<Grant>, DecideError> {
+    let scope = match approve.scope {
+        Scope::Once if approve.ttl.is_some() || approve.uses.is_some() => {
+            return Err(DecideError::Once);
+        }
+        Scope::Once => return Ok(None),
+        Scope::Process => GrantScope::Process,
+        Scope::Session => GrantScope::Session,
+    };
+    Ok(Some(Grant {
+        scope: scope.into(),
+        // Fails for more than 10,000 years.
+        ttl: approve.ttl.and_then(|ttl| ttl.try_into().ok()),
+        max_uses: approve.uses.unwrap_or(0),
+        ..Grant::default()
+    }))
 }
 
 fn run(
     name: &str,
     arguments: &Decide,
     verdict: Verdict,
+    grant: Option<Grant>,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let context = Store::from_environment()?.load()?.get(name)?.clone();
@@ -86,6 +114,8 @@ fn run(
             verdict: verdict.into(),
             reason: arguments.reason.clone(),
             digest: request.digest.clone(),
+            grant,
+            ..DecideRequest::default()
         };
         let decided = match approver.decide(decision).await {
             Ok(decided) => decided.ok_or(DecideError::NoAnswer { id: request.id })?,
@@ -154,6 +184,7 @@ fn not_pending(request: &Request) -> Option<DecideError> {
         }
         RequestState::Approved => "approved",
         RequestState::Denied => "denied",
+        RequestState::Flagged => "flagged",
     };
     Some(match &request.decision {
         Some(decision) => DecideError::Decided {

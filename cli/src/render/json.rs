@@ -17,17 +17,23 @@ use std::fmt::Write as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use data_encoding::HEXLOWER;
 use holdpoint_proto::v1::{
-    Connect, Decision, Exec, Outcome, Process, Request, Rule, Session, Verdict, operation::Kind,
+    Connect, Decision, Exec, GrantScope, Outcome, Process, Request, Risk, Rule, Session, Verdict,
+    operation::Kind,
 };
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{operation, state, time};
+use super::{grants, operation, state, time};
 
 /// `value` on one line of printable ASCII.
 pub(crate) fn line(value: &impl Serialize) -> serde_json::Result<String> {
-    let json = serde_json::to_string(value)?;
+    Ok(ascii(&serde_json::to_string(value)?))
+}
+
+/// `json`, which has no line feed outside strings, as printable ASCII. Its keys
+/// keep their order.
+pub(crate) fn ascii(json: &str) -> String {
     let mut line = String::with_capacity(json.len());
     for character in json.chars() {
         // Outside strings JSON is printable ASCII, so this is in a string.
@@ -40,11 +46,16 @@ pub(crate) fn line(value: &impl Serialize) -> serde_json::Result<String> {
             }
         }
     }
-    Ok(line)
+    line
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     HEXLOWER.encode(bytes)
+}
+
+/// A digest, null where there is none.
+fn hex_or_null(bytes: &[u8]) -> Option<String> {
+    (!bytes.is_empty()).then(|| hex(bytes))
 }
 
 /// The page of `requests list`.
@@ -60,6 +71,7 @@ pub(crate) fn request(request: &Request) -> Value {
     json!({
         "id": request.id,
         "digest": hex(&request.digest),
+        "operation_digest": hex_or_null(&request.operation_digest),
         "state": state(request),
         "created_at": time(request.created_at),
         "deadline": time(request.deadline),
@@ -75,7 +87,7 @@ pub(crate) fn request(request: &Request) -> Value {
     })
 }
 
-fn time(at: Option<prost_types::Timestamp>) -> Option<String> {
+pub(super) fn time(at: Option<prost_types::Timestamp>) -> Option<String> {
     time::timestamp(at).map(|at| at.to_string())
 }
 
@@ -90,7 +102,7 @@ fn list_of_bytes(list: &[Vec<u8>]) -> Vec<Value> {
     list.iter().map(|item| bytes(item)).collect()
 }
 
-fn session(session: &Session) -> Value {
+pub(super) fn session(session: &Session) -> Value {
     json!({
         "id": session.id,
         "profile": session.profile,
@@ -101,10 +113,29 @@ fn session(session: &Session) -> Value {
 }
 
 fn rule(rule: &Rule) -> Value {
-    json!({ "name": rule.name, "justification": rule.justification })
+    let risk = match rule.risk() {
+        Risk::Unspecified => None,
+        Risk::Low => Some("low"),
+        Risk::Medium => Some("medium"),
+        Risk::High => Some("high"),
+        Risk::Critical => Some("critical"),
+    };
+    let scope = |scope| match scope {
+        GrantScope::Process => Some("process"),
+        GrantScope::Session => Some("session"),
+        GrantScope::Once | GrantScope::Unspecified => None,
+    };
+    json!({
+        "name": rule.name,
+        "justification": rule.justification,
+        "risk": risk,
+        "grants": rule.grants().filter_map(scope).collect::<Vec<_>>(),
+        "max_ttl_seconds": rule.max_ttl.as_ref().map(|ttl| ttl.seconds),
+        "policy_sha256": hex_or_null(&rule.policy_sha256),
+    })
 }
 
-fn kind(kind: &Kind) -> Value {
+pub(super) fn kind(kind: &Kind) -> Value {
     match kind {
         Kind::Exec(one) => json!({ "exec": exec(one) }),
         Kind::Connect(one) => json!({ "connect": connect(one) }),
@@ -123,12 +154,25 @@ fn exec(exec: &Exec) -> Value {
             "size": file.size.to_string(),
         })
     });
+    let environment: Vec<Value> = exec
+        .environment
+        .iter()
+        .map(|variable| {
+            json!({
+                "name": bytes(&variable.name),
+                "value": bytes(&variable.value),
+                "redacted": variable.redacted,
+            })
+        })
+        .collect();
     json!({
         "path": bytes(&exec.path),
         "path_is_hosts": exec.path_is_hosts,
         "file": file,
         "argv": list_of_bytes(&exec.argv),
         "environment_sha256": hex(&exec.environment_sha256),
+        "content_sha256": hex_or_null(&exec.content_sha256),
+        "environment": environment,
     })
 }
 
@@ -160,6 +204,7 @@ fn decision(decision: &Decision) -> Value {
     let verdict = match decision.verdict() {
         Verdict::Approve => Some("approve"),
         Verdict::Deny => Some("deny"),
+        Verdict::Flag => Some("flag"),
         Verdict::Unspecified => None,
     };
     json!({
@@ -167,6 +212,7 @@ fn decision(decision: &Decision) -> Value {
         "reviewer": decision.reviewer,
         "reason": decision.reason,
         "decided_at": time(decision.decided_at),
+        "grant": decision.grant.as_ref().map(grants::signed),
     })
 }
 
@@ -189,6 +235,8 @@ mod tests {
     fn golden() {
         let pretty = serde_json::to_string_pretty(&list(&samples::all(), true)).unwrap();
         samples::golden("list.json", &(pretty + "\n"));
+        let granted = serde_json::to_string_pretty(&request(&samples::granted_exec())).unwrap();
+        samples::golden("granted.json", &(granted + "\n"));
     }
 
     #[test]

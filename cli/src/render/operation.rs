@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use holdpoint_proto::v1::{Connect, Exec, FileIdentity, Request, operation::Kind};
+use holdpoint_proto::v1::{Connect, Exec, FileIdentity, Request, RequestContext, operation::Kind};
 
 use crate::escape;
 
@@ -14,10 +14,19 @@ pub(crate) fn kind(request: &Request) -> Option<&Kind> {
 
 /// The operation as one line of ASCII, uncut.
 pub(crate) fn line(request: &Request) -> String {
-    match kind(request) {
+    request
+        .context
+        .as_ref()
+        .map_or_else(|| line_of(&RequestContext::default()), line_of)
+}
+
+/// The operation of `context` as one line of ASCII, uncut.
+pub(crate) fn line_of(context: &RequestContext) -> String {
+    let operation = context.operation.as_ref();
+    match operation.and_then(|operation| operation.kind.as_ref()) {
         Some(Kind::Exec(exec)) => exec_line(exec),
         Some(Kind::Connect(connect)) => {
-            let process = request.context.as_ref().and_then(|c| c.process.as_ref());
+            let process = context.process.as_ref();
             let by = process.map_or_else(String::new, |process| {
                 format!(" by {}", escape::word(&process.executable))
             });

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use holdpoint_proto::{
     digest,
     v1::{
-        Connect, Exec, Outcome, Process, Request, RequestContext, RequestState, Verdict,
-        operation::Kind,
+        Connect, Exec, Grant, GrantScope, Outcome, Process, Request, RequestContext, RequestState,
+        Risk, Rule, Verdict, operation::Kind,
     },
 };
 use jiff::Timestamp;
 
-use super::{json::hex, operation, state, time};
+use super::{grants, json::hex, operation, state, time};
 use crate::escape;
 
 /// Deeper processes are not indented further.
@@ -46,10 +46,15 @@ pub(crate) fn show(request: &Request, now: Timestamp) -> String {
     if !digest_matches(request) {
         page.more("THIS IS NOT THE DIGEST OF WHAT IS SHOWN HERE: do not approve");
     }
+    if !request.operation_digest.is_empty() {
+        page.field("Operation", &hex(&request.operation_digest));
+        page.more("the same whenever the same is attempted; not what you approve");
+    }
     if let Some(decision) = &request.decision {
         let verb = match decision.verdict() {
             Verdict::Approve => "approved",
             Verdict::Deny => "denied",
+            Verdict::Flag => "flagged",
             Verdict::Unspecified => "decided",
         };
         page.field(
@@ -61,6 +66,9 @@ pub(crate) fn show(request: &Request, now: Timestamp) -> String {
             ),
         );
         page.more(&format!("reason {}", marked(decision.reason.as_bytes())));
+        if let Some(grant) = &decision.grant {
+            page.grant(grant);
+        }
     }
     if let Some(outcome) = outcome(request) {
         page.field("Outcome", outcome);
@@ -87,6 +95,7 @@ pub(crate) fn standing(request: &Request, now: Timestamp) -> String {
             format!("pending, {} left", time::span(time::seconds(now, deadline)))
         }
         (RequestState::Expired, _) => "expired: nobody answered in time".to_owned(),
+        (RequestState::Flagged, _) => "flagged: refused until the flag is lifted".to_owned(),
         (RequestState::Withdrawn, _) => "withdrawn: the operation waits no longer".to_owned(),
         _ => state(request).to_owned(),
     }
@@ -148,6 +157,7 @@ impl Page {
             if !rule.justification.is_empty() {
                 self.more(&marked(rule.justification.as_bytes()));
             }
+            self.rule(rule);
         }
         self.line("");
         match context
@@ -170,6 +180,51 @@ impl Page {
         self.line("");
     }
 
+    /// How bad it may be, and what an approval may give.
+    fn rule(&mut self, rule: &Rule) {
+        let risk = match rule.risk() {
+            Risk::Unspecified => None,
+            Risk::Low => Some("low"),
+            Risk::Medium => Some("medium"),
+            Risk::High => Some("high"),
+            Risk::Critical => Some("critical"),
+        };
+        if let Some(risk) = risk {
+            self.more(&format!("risk {risk}"));
+        }
+        let mut scopes = vec!["once"];
+        scopes.extend(rule.grants().filter_map(|scope| match scope {
+            GrantScope::Process => Some("process"),
+            GrantScope::Session => Some("session"),
+            GrantScope::Once | GrantScope::Unspecified => None,
+        }));
+        let most = match &rule.max_ttl {
+            Some(ttl) if scopes.len() > 1 => {
+                let seconds = u64::try_from(ttl.seconds).unwrap_or(0);
+                format!(", at most {}", time::span(seconds))
+            }
+            _ => String::new(),
+        };
+        self.more(&format!("may be approved for {}{most}", scopes.join(", ")));
+        if !rule.policy_sha256.is_empty() {
+            self.more(&format!("policy: SHA-256 {}", hex(&rule.policy_sha256)));
+        }
+    }
+
+    /// What an approval gave beyond the operation.
+    fn grant(&mut self, grant: &Grant) {
+        let uses = match grant.max_uses {
+            0 => "any number of times".to_owned(),
+            most => format!("{most} times"),
+        };
+        self.more(&format!(
+            "for {} until {}, {uses}: grant {}",
+            grants::scope(grant),
+            time::shown(grant.expires_at),
+            escape::name(&grant.id)
+        ));
+    }
+
     fn exec(&mut self, exec: &Exec) {
         self.field("Exec", &marked(&exec.path));
         if !exec.path_is_hosts {
@@ -186,7 +241,23 @@ impl Page {
                 file.size
             ));
         }
+        if exec.content_sha256.is_empty() {
+            self.more("content: not read in time; the file is known by the line above alone");
+        } else {
+            self.more(&format!("content: SHA-256 {}", hex(&exec.content_sha256)));
+        }
         self.argv(&exec.argv);
+        for variable in &exec.environment {
+            let value = if variable.redacted {
+                "(redacted)".to_owned()
+            } else {
+                marked(&variable.value)
+            };
+            self.more(&format!(
+                "environment {}={value}",
+                escape::word(&variable.name)
+            ));
+        }
         self.more(&format!(
             "environment: SHA-256 {}",
             hex(&exec.environment_sha256)
@@ -259,6 +330,7 @@ mod tests {
         samples::golden("show_exec.txt", &show(&samples::plain_exec(), now));
         samples::golden("show_hostile.txt", &show(&samples::hostile_exec(), now));
         samples::golden("show_connect.txt", &show(&samples::denied_connect(), now));
+        samples::golden("show_granted.txt", &show(&samples::granted_exec(), now));
         samples::golden("show_empty.txt", &show(&Request::default(), now));
     }
 

@@ -4,8 +4,9 @@
 use holdpoint_proto::{
     digest,
     v1::{
-        Connect, Decision, Exec, FileIdentity, Operation, Outcome, Process, Request,
-        RequestContext, RequestState, Rule, Session, Verdict, operation::Kind,
+        Connect, Decision, EnvironmentVariable, Exec, FileIdentity, Grant, GrantScope, Operation,
+        Outcome, Process, Request, RequestContext, RequestState, Risk, Rule, Session, Verdict,
+        operation::Kind,
     },
 };
 use jiff::Timestamp;
@@ -26,7 +27,7 @@ pub(super) fn golden(name: &str, text: &str) {
     assert!(golden == text, "{path} differs:\n{text}");
 }
 
-fn at(offset: i64) -> prost_types::Timestamp {
+pub(super) fn at(offset: i64) -> prost_types::Timestamp {
     prost_types::Timestamp {
         seconds: NOW + offset,
         nanos: 0,
@@ -65,6 +66,7 @@ fn request(id: &str, kind: Kind, process: Process) -> Request {
         rule: Some(Rule {
             name: "uploads".into(),
             justification: "sends files out of this host".into(),
+            ..Rule::default()
         }),
     };
     Request {
@@ -93,6 +95,7 @@ fn exec(path: &[u8], argv: &[&[u8]]) -> Kind {
         argv: words(argv),
         environment_sha256: vec![0xab; 32],
         path_is_hosts: true,
+        ..Exec::default()
     })
 }
 
@@ -167,9 +170,63 @@ pub(super) fn denied_connect() -> Request {
         reason: "not from \u{1b}[0m here".into(),
         decided_at: Some(at(-7_300)),
         signature: vec![1; 64],
+        ..Decision::default()
     });
     request.outcome = Outcome::Refused.into();
     request.outcome_detail = "EPERM".into();
+    request
+}
+
+/// For the session, for ten minutes.
+pub(super) fn grant() -> Grant {
+    Grant {
+        id: "0198f1a2-7000-7000-8000-0000000000aa".into(),
+        scope: GrantScope::Session.into(),
+        ttl: Some(prost_types::Duration {
+            seconds: 600,
+            nanos: 0,
+        }),
+        expires_at: Some(at(540)),
+        max_uses: 3,
+    }
+}
+
+/// Everything a host can say, and an approval with a grant.
+pub(super) fn granted_exec() -> Request {
+    let mut request = plain_exec();
+    let context = request.context.as_mut().unwrap();
+    if let Some(rule) = &mut context.rule {
+        rule.risk = Risk::High.into();
+        rule.grants = vec![GrantScope::Process.into(), GrantScope::Session.into()];
+        rule.max_ttl = Some(prost_types::Duration {
+            seconds: 3600,
+            nanos: 0,
+        });
+        rule.policy_sha256 = vec![0xcd; 32];
+    }
+    if let Some(Kind::Exec(exec)) = context.operation.as_mut().unwrap().kind.as_mut() {
+        let variable = |name: &[u8], value: &[u8], redacted| EnvironmentVariable {
+            name: name.to_vec(),
+            value: value.to_vec(),
+            redacted,
+        };
+        exec.content_sha256 = vec![0xef; 32];
+        exec.environment = vec![
+            variable(b"AWS_SECRET_ACCESS_KEY", b"", true),
+            variable(b"LD_PRELOAD", "/tmp/\u{202e}x.so".as_bytes(), false),
+        ];
+    }
+    request.digest = digest::of(context).to_vec();
+    request.operation_digest = vec![0x77; 32];
+    request.state = RequestState::Approved.into();
+    request.decision = Some(Decision {
+        verdict: Verdict::Approve.into(),
+        reviewer: "bob".into(),
+        reason: "known upload".into(),
+        decided_at: Some(at(-60)),
+        grant: Some(grant()),
+        ..Decision::default()
+    });
     request
 }
 

@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
-use holdpoint_proto::control::{ApproverStatus, Status};
+use holdpoint_proto::control::{ApproverStatus, EventsStatus, Status};
 
 use crate::escape;
+
+const MEBIBYTE: u64 = 1024 * 1024;
 
 /// `status` as text.
 pub(crate) fn status(status: &Status) -> String {
@@ -21,11 +23,16 @@ pub(crate) fn status(status: &Status) -> String {
         "Enforcing  {enforcing}\n\
          Daemon     holdpointd {}, kernel {}\n\
          Approver   {}\n\
+         Events     {}\n\
          Held now   {}\n\
          Sessions   {}\n",
         escape::name(&status.version),
         escape::name(&status.kernel_release),
         approver(&status.approver),
+        status
+            .events
+            .as_ref()
+            .map_or_else(|| "the daemon does not say".to_owned(), events),
         status.held,
         status.sessions.len(),
     );
@@ -56,6 +63,31 @@ fn approver(approver: &ApproverStatus) -> String {
     }
 }
 
+fn events(events: &EventsStatus) -> String {
+    let waiting = events.last.saturating_sub(events.acknowledged);
+    let mut text = format!(
+        "{} so far, {}; spool {} of {} MiB",
+        events.last,
+        match waiting {
+            0 => "all with the approver".to_owned(),
+            waiting => format!("{waiting} not yet with the approver"),
+        },
+        events.spool_bytes.div_ceil(MEBIBYTE),
+        events.spool_max_bytes / MEBIBYTE,
+    );
+    if events.gaps > 0 {
+        // Writing to a String can't fail.
+        let _ = write!(text, "; {} gaps since the daemon started", events.gaps);
+    }
+    if events.undeclared > 0 {
+        let _ = write!(text, "; {} LOST for want of room", events.undeclared);
+    }
+    if let Some(error) = &events.error {
+        let _ = write!(text, "; NOT sent: {}", escape::sentence(error));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use holdpoint_proto::control::SessionInfo;
@@ -82,6 +114,15 @@ mod tests {
                 uid: 1000,
             }],
             held: 2,
+            events: Some(EventsStatus {
+                spool_bytes: 70_000,
+                spool_max_bytes: 256 * MEBIBYTE,
+                last: 1_042,
+                acknowledged: 1_042,
+                gaps: 0,
+                undeclared: 0,
+                error: None,
+            }),
         };
         samples::golden("status_enforcing.txt", &status(&good));
         let bad = Status {
@@ -94,6 +135,15 @@ mod tests {
             },
             sessions: Vec::new(),
             held: 0,
+            events: Some(EventsStatus {
+                spool_bytes: 256 * MEBIBYTE,
+                spool_max_bytes: 256 * MEBIBYTE,
+                last: 900_000,
+                acknowledged: 1_042,
+                gaps: 2,
+                undeclared: 17,
+                error: Some("connection refused\u{202e}".into()),
+            }),
             ..good
         };
         samples::golden("status_not_enforcing.txt", &status(&bad));

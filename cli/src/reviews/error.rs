@@ -78,7 +78,7 @@ fn causes(error: &dyn Error) -> String {
 }
 
 /// Who is on the other side, for errors.
-pub(super) struct Peer {
+pub(crate) struct Peer {
     pub(super) approver: String,
     pub(super) context: String,
     pub(super) username: Option<String>,
@@ -86,7 +86,7 @@ pub(super) struct Peer {
 
 impl Peer {
     /// What a failed call means, as far as every call has it in common.
-    pub(super) fn failed(&self, status: &Status) -> ReviewsError {
+    pub(crate) fn failed(&self, status: &Status) -> ReviewsError {
         match status.code() {
             Code::Unauthenticated => ReviewsError::LoggedOut {
                 context: self.context.clone(),

@@ -6,13 +6,17 @@ use std::{
     thread,
 };
 
+use super::log::{AuditService, FakeLog};
 use holdpoint_proto::{
     digest,
     v1::{
         DecideRequest, DecideResponse, Decision, Exec, GetRequestRequest, GetRequestResponse,
-        ListRequestsRequest, ListRequestsResponse, LoginRequest, LoginResponse, LogoutRequest,
-        LogoutResponse, Operation, Process, Request, RequestContext, RequestState, Session,
-        Verdict, WatchRequestsRequest, WatchRequestsResponse, WhoAmIRequest, WhoAmIResponse,
+        LiftFlagRequest, LiftFlagResponse, ListFlagsRequest, ListFlagsResponse, ListGrantsRequest,
+        ListGrantsResponse, ListRequestsRequest, ListRequestsResponse, LoginRequest, LoginResponse,
+        LogoutRequest, LogoutResponse, Operation, Process, Request, RequestContext, RequestState,
+        RevokeGrantRequest, RevokeGrantResponse, Session, Verdict, WatchRequestsRequest,
+        WatchRequestsResponse, WhoAmIRequest, WhoAmIResponse,
+        audit_server::AuditServer,
         operation::Kind,
         reviews_server::{Reviews, ReviewsServer},
     },
@@ -38,9 +42,10 @@ pub(crate) struct FakeApprover {
 }
 
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     requests: Mutex<Vec<Request>>,
     ended: Mutex<Vec<String>>,
+    pub(crate) log: Mutex<Option<FakeLog>>,
 }
 
 impl FakeApprover {
@@ -59,6 +64,7 @@ impl FakeApprover {
                 let server = Server::builder()
                     .tls_config(ServerTlsConfig::new().identity(identity))
                     .unwrap()
+                    .add_service(AuditServer::new(AuditService(Arc::clone(&service.0))))
                     .add_service(ReviewsServer::new(service))
                     .serve_with_incoming(TcpListenerStream::new(listener));
                 tokio::select! {
@@ -78,6 +84,11 @@ impl FakeApprover {
 
     pub(crate) fn requests(&self) -> MutexGuard<'_, Vec<Request>> {
         self.state.requests.lock().unwrap()
+    }
+
+    /// The log it keeps from now on.
+    pub(crate) fn keep_log(&self, log: FakeLog) {
+        *self.state.log.lock().unwrap() = Some(log);
     }
 
     /// From now on nobody is logged in as `user`.
@@ -336,5 +347,33 @@ impl Reviews for Service {
         Ok(Response::new(DecideResponse {
             request: Some(one.clone()),
         }))
+    }
+
+    async fn list_grants(
+        &self,
+        _request: tonic::Request<ListGrantsRequest>,
+    ) -> Result<Response<ListGrantsResponse>, Status> {
+        Err(Status::unimplemented("no test asks for it"))
+    }
+
+    async fn revoke_grant(
+        &self,
+        _request: tonic::Request<RevokeGrantRequest>,
+    ) -> Result<Response<RevokeGrantResponse>, Status> {
+        Err(Status::unimplemented("no test asks for it"))
+    }
+
+    async fn list_flags(
+        &self,
+        _request: tonic::Request<ListFlagsRequest>,
+    ) -> Result<Response<ListFlagsResponse>, Status> {
+        Err(Status::unimplemented("no test asks for it"))
+    }
+
+    async fn lift_flag(
+        &self,
+        _request: tonic::Request<LiftFlagRequest>,
+    ) -> Result<Response<LiftFlagResponse>, Status> {
+        Err(Status::unimplemented("no test asks for it"))
     }
 }

@@ -68,6 +68,7 @@ fn status(enforcing: bool) -> String {
         },
         sessions: Vec::new(),
         held: 0,
+        events: None,
     })))
 }
 

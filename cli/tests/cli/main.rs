@@ -7,6 +7,8 @@
 )]
 
 mod approver;
+mod audit;
 mod control;
+mod log;
 mod program;
 mod reviews;

@@ -87,6 +87,7 @@ impl Program {
             .args(arguments)
             .env_remove("HOLDPOINT_CONTEXT")
             .env("HOLDPOINT_CONFIG_DIR", self.path("config"))
+            .env("HOLDPOINT_STATE_DIR", self.path("state"))
             .stdin(Stdio::null());
         command
     }

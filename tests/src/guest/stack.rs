@@ -9,7 +9,11 @@ use std::{
     process::Command,
 };
 
-use holdpoint_proto::control::{Answer, Call, Status};
+use holdpoint_agent::events::spool;
+use holdpoint_proto::{
+    control::{Answer, Call, Status},
+    v1::Event,
+};
 use nix::unistd::User;
 
 use super::{place::PLACES, reviews::Reviews, service::Service, session::Session};
@@ -24,6 +28,9 @@ pub const SOCKET: &str = "/run/holdpoint-stack-socket/control.sock";
 const PORT: u16 = 7443;
 const PASSWORD: &str = "correct horse battery";
 const POLICY: &str = include_str!("../../policies/vm.toml");
+
+/// So few that a flood is one under emulation too.
+const EVENTS_PER_SECOND: u32 = 40;
 
 /// The unprivileged user that sessions run as.
 pub const AGENT: &str = "agent";
@@ -79,7 +86,8 @@ impl Stack {
             &format!(
                 "state_dir = \"{FOLDER}/holdpointd\"\ncontrol_socket = \"{SOCKET}\"\n\
                  [profiles.demo]\nowner = \"owner\"\nusers = [\"{AGENT}\", \"root\"]\n\
-                 policy = \"{policy}\"\n"
+                 policy = \"{policy}\"\n[events]\n\
+                 session_events_per_second = {EVENTS_PER_SECOND}\n"
             ),
         );
         let password = write("password", PASSWORD);
@@ -158,6 +166,11 @@ impl Stack {
     /// How the host is doing.
     pub fn status() -> Status {
         try_status().unwrap()
+    }
+
+    /// All events in the host's spool, whether the approver has them or not.
+    pub fn events() -> Vec<Event> {
+        spool::look(&path("holdpointd/spool")).unwrap()
     }
 
     /// The user [`AGENT`].

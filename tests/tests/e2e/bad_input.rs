@@ -282,7 +282,8 @@ fn damaged_files_of_the_approver_are_named() {
         let config = files.write(
             "approver.toml",
             format!(
-                "listen = \"127.0.0.1:0\"\nstate_dir = \"{}\"\n",
+                "listen = \"127.0.0.1:0\"\nstate_dir = \"{}\"\n\
+                 [web]\nlisten = \"127.0.0.1:0\"\n",
                 state.display()
             ),
         );

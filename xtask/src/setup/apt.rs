@@ -134,6 +134,11 @@ impl Archive {
         Ok(unpacked)
     }
 
+    /// One suite, as a line of apt's sources.
+    pub(crate) fn source(suite: &str) -> Result<String> {
+        Ok(source(&mirror()?, &keyring()?, suite))
+    }
+
     fn write(&self, name: &str, content: &str) -> Result<()> {
         let path = self.folder.join(name);
         fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))
@@ -177,8 +182,12 @@ impl Archive {
 
 fn sources(mirror: &str, keyring: &str) -> String {
     SUITES
-        .map(|suite| format!("deb [arch=amd64 signed-by={keyring}] {mirror} {suite} main\n"))
+        .map(|suite| source(mirror, keyring, suite) + "\n")
         .concat()
+}
+
+fn source(mirror: &str, keyring: &str, suite: &str) -> String {
+    format!("deb [arch=amd64 signed-by={keyring}] {mirror} {suite} main")
 }
 
 /// The Debian mirror this machine installs from.

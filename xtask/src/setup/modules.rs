@@ -13,14 +13,19 @@ use anyhow::{Context as _, Result};
 
 use crate::process::output;
 
-/// Loaded in every guest, in this order: devices, network, the host's files.
-pub(crate) const WANTED: [&str; 6] = [
+/// Loaded in every guest, in this order: devices, network, the host's files, a
+/// disk with a file system, of which the kernel only says the last that it needs
+/// the checksums.
+pub(crate) const WANTED: [&str; 9] = [
     "virtio_pci",
     "virtio_console",
     "virtio_net",
     "9pnet_virtio",
     "9p",
     "overlay",
+    "virtio_blk",
+    "crc32c_generic",
+    "ext4",
 ];
 
 /// A module, uncompressed.

@@ -22,6 +22,12 @@ pub(crate) enum Part {
     Guests,
     /// The demo and its scripted agent.
     Demo,
+    /// Making packages.
+    Packages,
+    /// Making a system to install them on.
+    System,
+    /// Looking at the dashboard.
+    Browser,
 }
 
 /// A program and where Debian and Ubuntu have it.
@@ -40,9 +46,11 @@ const fn program(part: Part, name: &'static str, packages: &'static str) -> Prog
     }
 }
 
-static PROGRAMS: [Program; 18] = [
+static PROGRAMS: [Program; 29] = [
     program(Part::Build, "cc", "gcc libc6-dev"),
     program(Part::Build, "git", "git"),
+    program(Part::Build, NODE, "nodejs"),
+    program(Part::Build, "npm", "npm"),
     program(Part::Guests, "qemu-system-x86_64", "qemu-system-x86"),
     program(Part::Guests, STATIC_BUSYBOX, "busybox-static"),
     program(Part::Guests, "xz", "xz-utils"),
@@ -59,18 +67,41 @@ static PROGRAMS: [Program; 18] = [
     program(Part::Demo, "setpriv", "util-linux"),
     program(Part::Demo, "timeout", "coreutils"),
     program(Part::Demo, "useradd", "passwd"),
+    program(Part::Packages, "dpkg-deb", "dpkg"),
+    program(Part::Packages, "objdump", "binutils"),
+    program(Part::Packages, "strip", "binutils"),
+    program(Part::Packages, "gzip", "gzip"),
+    program(Part::Packages, "md5sum", "coreutils"),
+    program(Part::System, "mmdebstrap", "mmdebstrap"),
+    program(Part::System, "mke2fs", "e2fsprogs"),
+    program(Part::System, "cp", "coreutils"),
+    program(Part::Browser, "chromium", "chromium"),
 ];
 
 const STATIC_BUSYBOX: &str = "busybox (statically linked)";
+const NODE: &str = "node (18 or newer)";
+/// Oldest that builds the dashboard.
+const NODE_MIN: u32 = 18;
 
 impl Program {
     fn is_present(&self) -> bool {
-        if self.name == STATIC_BUSYBOX {
-            busybox().is_some()
-        } else {
-            find(self.name).is_some()
+        match self.name {
+            STATIC_BUSYBOX => busybox().is_some(),
+            NODE => node_major().is_some_and(|major| major >= NODE_MIN),
+            name => find(name).is_some(),
         }
     }
+}
+
+fn node_major() -> Option<u32> {
+    let version = process::text(Command::new(find("node")?).arg("--version")).ok()?;
+    major(&version)
+}
+
+/// `v20.19.2`: 20.
+fn major(version: &str) -> Option<u32> {
+    let (major, _) = version.trim().strip_prefix('v')?.split_once('.')?;
+    major.parse().ok()
 }
 
 /// The busybox that needs no library: there is none where it starts.
@@ -204,6 +235,14 @@ mod tests {
         let this = std::env::current_exe().unwrap();
         assert!(!is_static(&this).unwrap());
         assert!(!is_static(Path::new("/etc/passwd")).unwrap());
+    }
+
+    #[test]
+    fn versions_of_node_are_read() {
+        assert_eq!(major("v18.20.4\n"), Some(18));
+        assert_eq!(major("v4.2"), Some(4));
+        assert_eq!(major("18.20.4"), None);
+        assert_eq!(major(""), None);
     }
 
     #[test]

@@ -50,8 +50,10 @@ impl Approver {
             &approver.config(),
             &format!(
                 "listen = \"127.0.0.1:{port}\"\naddress = \"https://{address}:{port}\"\n\
-                 state_dir = {:?}\n",
-                folder.join("approver").display().to_string()
+                 state_dir = {:?}\n[web]\nlisten = \"127.0.0.1:{}\"\n",
+                folder.join("approver").display().to_string(),
+                // The dashboard is next door.
+                port.saturating_add(1),
             ),
         )?;
         Ok(approver)

@@ -18,9 +18,9 @@ use super::{
     tally::{Run, Tap},
 };
 use crate::{
-    build::{EBPF_PACKAGE, host_cargo},
+    build::{dashboard, host_cargo, product_cargo},
     layout::Layout,
-    process::{output, say, shown},
+    process::{find, output, run, say, shown},
     vm::{self, Ending, Ends, Folder, Job, Kernel, Parts, Size},
 };
 
@@ -34,30 +34,49 @@ const NO_BPF: &str = "lsm=lockdown,yama,apparmor";
 /// How often a guest may try to come up.
 const BOOTS: u32 = 3;
 const BIN_DIR: &str = "HOLDPOINT_BIN_DIR";
+/// The program that the dashboard is tested before.
+const STAGE_PROGRAM: &str = "dashboard-stage";
+/// How the dashboard's tests learn of it, of the browser, and of where pictures go.
+const STAGE: &str = "HOLDPOINT_STAGE";
+const BROWSER: &str = "HOLDPOINT_CHROMIUM";
+const ARTIFACTS: &str = "HOLDPOINT_UI_ARTIFACTS";
+/// Words that a test's name has to contain one of.
+const FILTER: &str = "HOLDPOINT_TEST_FILTER";
 
 pub(crate) fn unit(layout: &Layout, filters: &[String], tally: &mut Tally) {
-    let mut product = host_cargo(layout);
-    product.args(["test", "--no-fail-fast", "--workspace"]);
-    // xtask goes apart: built along with the others it would share their
-    // features, and `cargo xtask` would be built anew each time it is called.
-    for package in [EBPF_PACKAGE, TESTS_PACKAGE, "xtask", "xtask-codegen"] {
-        product.args(["--exclude", package]);
-    }
+    let mut product = product_cargo(layout, "test");
+    product.args(["--no-fail-fast", "--exclude", TESTS_PACKAGE]);
     cargo_test(product, "unit", filters, tally);
     let mut xtask = host_cargo(layout);
     xtask.args(["test", "--package", "xtask"]);
     cargo_test(xtask, "unit (xtask)", filters, tally);
+    match dashboard::script(layout, "test") {
+        Ok(script) => dashboard_test(script, "unit (dashboard)", filters, tally),
+        Err(error) => tally.fail("unit (dashboard)", &format!("{error:#}")),
+    }
+}
+
+/// The dashboard in a real browser, before a real approver with a host whose
+/// kernel is simulated.
+pub(crate) fn ui(layout: &Layout, filters: &[String], tally: &mut Tally) {
+    let script = dashboard_stage(layout).and_then(|stage| {
+        let mut script = dashboard::script(layout, "test:browser")?;
+        script
+            .env(STAGE, stage)
+            .env(ARTIFACTS, layout.artifacts().join("ui"))
+            .env(BROWSER, find("chromium").context("chromium is missing")?);
+        Ok(script)
+    });
+    match script {
+        Ok(script) => dashboard_test(script, "ui", filters, tally),
+        Err(error) => tally.fail("ui", &format!("{error:#}")),
+    }
 }
 
 pub(crate) fn e2e(layout: &Layout, filters: &[String], tally: &mut Tally) {
-    let mut e2e = host_cargo(layout);
-    e2e.env(BIN_DIR, layout.bin_dir(false)).args([
-        "test",
-        "--package",
-        TESTS_PACKAGE,
-        "--test",
-        "e2e",
-    ]);
+    let mut e2e = product_cargo(layout, "test");
+    e2e.env(BIN_DIR, layout.bin_dir(false))
+        .args(["--test", "e2e"]);
     cargo_test(e2e, "e2e", filters, tally);
 }
 
@@ -149,9 +168,9 @@ fn boot(
 /// Builds the tests for guests and gives the program they are in.
 fn vm_program(layout: &Layout) -> Result<PathBuf> {
     let messages = output(
-        host_cargo(layout)
-            .args(["test", "--package", TESTS_PACKAGE, "--test", "vm"])
-            .args(["--no-run", "--message-format", "json"])
+        product_cargo(layout, "test")
+            .args(["--test", "vm", "--no-run"])
+            .args(["--message-format", "json"])
             .stderr(Stdio::inherit()),
     )?;
     messages
@@ -162,9 +181,25 @@ fn vm_program(layout: &Layout) -> Result<PathBuf> {
         .context("cargo built no program for the test target `vm`")
 }
 
+/// Builds what the dashboard is tested before.
+fn dashboard_stage(layout: &Layout) -> Result<PathBuf> {
+    let mut build = product_cargo(layout, "build");
+    run(build.args(["--quiet", "--bin", STAGE_PROGRAM]))?;
+    Ok(layout.bin_dir(false).join(STAGE_PROGRAM))
+}
+
+fn dashboard_test(mut script: Command, label: &str, filters: &[String], tally: &mut Tally) {
+    script.env(FILTER, filters.join("\n"));
+    finish(&mut script, label, tally);
+}
+
 fn cargo_test(mut cargo: Command, label: &str, filters: &[String], tally: &mut Tally) {
     cargo.arg("--").args(filters);
-    match stream(&mut cargo) {
+    finish(&mut cargo, label, tally);
+}
+
+fn finish(command: &mut Command, label: &str, tally: &mut Tally) {
+    match stream(command) {
         Ok((run, ended_well)) => add(tally, label, &run, ended_well),
         Err(error) => tally.fail(label, &format!("{error:#}")),
     }

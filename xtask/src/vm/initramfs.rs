@@ -39,6 +39,17 @@ pub(crate) fn init(entry: &[OsString], bin_dir: &Path) -> Vec<u8> {
     script
 }
 
+/// An `init` that hands over to the init of the system on the disk, which finds
+/// the folder `tag` at `mount` and starts `unit`, a service.
+pub(crate) fn disk_init(tag: &str, mount: &str, name: &str, unit: &str) -> Vec<u8> {
+    DISK_SCRIPT
+        .replace("TAG", tag)
+        .replace("MOUNT", mount)
+        .replace("NAME", name)
+        .replace("UNIT", unit)
+        .into_bytes()
+}
+
 /// Builds the archive.
 pub(crate) fn archive(init: &[u8], busybox: &Path, modules: &[&Path]) -> Result<Vec<u8>> {
     let read =
@@ -111,6 +122,34 @@ must $b ip address add 10.0.2.15/24 dev eth0
 must $b ip route add default via 10.0.2.2
 "#;
 
+/// What a system does at every boot goes on here as it would without us: all that
+/// is added is under `/run`, which is empty at every boot.
+const DISK_SCRIPT: &str = r#"#!/busybox sh
+b=/busybox
+must() {
+    "$@" && return
+    echo "guest: failed: $*"
+    $b poweroff -f
+}
+must $b mount -t proc proc /proc
+must $b mount -t sysfs sysfs /sys
+must $b mount -t devtmpfs devtmpfs /dev
+for module in /modules/*.ko; do
+    must $b insmod "$module"
+done
+must $b mount -t ext4 /dev/vda /new
+must $b mount -t tmpfs -o mode=755 tmpfs /new/run
+must $b mkdir -p /newMOUNT /new/run/systemd/system/multi-user.target.wants
+must $b mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=512000,cache=loose,access=any TAG /newMOUNT
+$b cat >/new/run/systemd/system/NAME <<'END'
+UNIT
+END
+must $b ln -s ../NAME /new/run/systemd/system/multi-user.target.wants/NAME
+must $b umount /proc /sys
+must $b mount -o move /dev /new/dev
+exec $b switch_root /new /sbin/init
+"#;
+
 #[cfg(test)]
 mod tests {
     use std::process::Command;
@@ -135,13 +174,16 @@ mod tests {
     }
 
     #[test]
-    fn the_script_is_one_a_shell_accepts() {
+    fn the_scripts_are_ones_a_shell_accepts() {
         let script = init(&["/x".into(), "y z".into()], Path::new("/it's"));
-        let file = std::env::temp_dir().join(format!("holdpoint-init-{}", std::process::id()));
-        fs::write(&file, &script).unwrap();
-        let checked = Command::new("sh").arg("-n").arg(&file).status().unwrap();
-        fs::remove_file(&file).unwrap();
-        assert!(checked.success());
         assert!(script.ends_with(b"switch_root /new '/x' 'y z'\n"));
+        let disk = disk_init("tag", "/run/m", "x.service", "[Unit]\nDescription=it's");
+        let file = std::env::temp_dir().join(format!("holdpoint-init-{}", std::process::id()));
+        for script in [script, disk] {
+            fs::write(&file, &script).unwrap();
+            let checked = Command::new("sh").arg("-n").arg(&file).status().unwrap();
+            fs::remove_file(&file).unwrap();
+            assert!(checked.success());
+        }
     }
 }

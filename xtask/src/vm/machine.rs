@@ -162,7 +162,7 @@ fn listen(path: &Path) -> Result<UnixListener> {
 }
 
 /// Waits for QEMU to connect; `None` if it ends instead.
-fn accept(listener: &UnixListener, qemu: &mut Child) -> Result<Option<UnixStream>> {
+pub(super) fn accept(listener: &UnixListener, qemu: &mut Child) -> Result<Option<UnixStream>> {
     loop {
         match listener.accept() {
             Ok((port, _)) => {

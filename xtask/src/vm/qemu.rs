@@ -66,6 +66,28 @@ pub(crate) fn host_files() -> Vec<String> {
     ]
 }
 
+/// A disk of its own, whose changes stay: the file is thrown away in the end, so
+/// nothing has to reach this machine's disk.
+pub(crate) fn disk(file: &Path) -> Vec<String> {
+    vec![
+        "-drive".to_owned(),
+        format!("file={},format=raw,if=virtio,cache=unsafe", value(file)),
+    ]
+}
+
+/// A folder of this machine, read-only.
+pub(crate) fn share(folder: &Path, tag: &str) -> Vec<String> {
+    vec![
+        "-fsdev".to_owned(),
+        format!(
+            "local,id=share,path={},security_model=none,readonly=on",
+            value(folder)
+        ),
+        "-device".to_owned(),
+        format!("virtio-9p-pci,fsdev=share,mount_tag={tag}"),
+    ]
+}
+
 /// A network behind this machine, which is 10.0.2.2 in it.
 pub(crate) fn network() -> Vec<String> {
     vec![

@@ -33,6 +33,8 @@ pub(super) const CHILD_ARGUMENT: &str = "canary";
 pub(super) fn run(maps: &Maps) -> Result<(), String> {
     let mut child = Command::new("/proc/self/exe")
         .arg(CHILD_ARGUMENT)
+        // What the service manager told the daemon is for the daemon alone.
+        .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -23,13 +23,20 @@ use tokio::io::{Interest, unix::AsyncFd};
 use tracing::{debug, info};
 
 use super::{maps::Maps, offsets};
-use crate::{kernel::GateError, process};
+use crate::{
+    check::{
+        Outcome,
+        host::{self, BPFFS},
+    },
+    kernel::GateError,
+    process,
+};
 
 /// The eBPF object, empty in a build without one.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HOLDPOINT_GATE_EMBEDDED"));
 
-const BPFFS: &str = "/sys/fs/bpf";
-const LSM_LIST: &str = "/sys/kernel/security/lsm";
+/// Everything of the gate is pinned here, in a folder for each [`ABI`].
+pub(super) const PINS: &str = "/sys/fs/bpf/holdpoint";
 
 /// The end of a call first, then inheritance, then the gates: when a gate begins
 /// to hold, everything it relies on is there.
@@ -77,6 +84,7 @@ enum Required {
 pub(super) struct Loaded {
     pub(super) maps: Maps,
     pub(super) events: RingBuf<MapData>,
+    pub(super) observations: RingBuf<MapData>,
     pub(super) boot_secret: [u64; 2],
     pub(super) links: Vec<PinnedLink>,
 }
@@ -103,66 +111,30 @@ fn check_host() -> Result<(), GateError> {
             "the gate can only be loaded by root; start holdpointd as a system service".into(),
         ));
     }
-    let lsms = fs::read_to_string(LSM_LIST).map_err(system(format!(
-        "read {LSM_LIST} (mount securityfs on /sys/kernel/security)"
-    )))?;
-    if !lsms.trim().split(',').any(|name| name == "bpf") {
-        return Err(GateError::Unsupported(format!(
-            "`bpf` is not among the active security modules ({}); add it to the kernel's command \
-             line: lsm={},bpf, and reboot",
-            lsms.trim(),
-            lsms.trim()
-        )));
-    }
-    check_preemption()?;
-    let filesystem = rustix::fs::statfs(BPFFS)
-        .map_err(|error| system(format!("look at {BPFFS}"))(error.into()))?;
-    if u32::try_from(filesystem.f_type).ok() != Some(0xcafe_4a11) {
-        return Err(GateError::Unsupported(format!(
-            "no bpffs on {BPFFS}; mount it: mount -t bpf bpf {BPFFS}"
-        )));
-    }
-    Ok(())
-}
-
-/// Up to 6.1 a task-storage lookup that is preempted on its CPU makes another
-/// task's lookup there fail, which reads as *untracked*. It cannot happen while
-/// the kernel does not preempt itself.
-fn check_preemption() -> Result<(), GateError> {
     let name = nix::sys::utsname::uname()
         .map_err(|error| system("ask for the kernel's version")(error.into()))?;
     let command_line = fs::read_to_string("/proc/cmdline").map_err(system("read /proc/cmdline"))?;
-    let (release, version) = (
-        name.release().to_string_lossy(),
-        name.version().to_string_lossy(),
-    );
-    if loses_labels(&release, &version, &command_line) {
-        return Err(GateError::Unsupported(format!(
-            "kernel {release} preempts itself and can lose sight of tracked tasks while it does; \
-             remove preempt=full from its command line, or use a kernel from 6.2"
-        )));
+    for finding in [
+        host::kernel(
+            &name.release().to_string_lossy(),
+            &name.version().to_string_lossy(),
+            &command_line,
+        ),
+        host::active_lsms(),
+        host::bpffs(host::magic_of(Path::new(BPFFS))),
+    ] {
+        if finding.outcome == Outcome::Lacking {
+            let mend = finding.mend.unwrap_or_default().replace('\n', "; ");
+            return Err(GateError::Unsupported(format!("{}; {mend}", finding.found)));
+        }
     }
     Ok(())
-}
-
-fn loses_labels(release: &str, version: &str, command_line: &str) -> bool {
-    let mut numbers = release
-        .split(['.', '-', '+'])
-        .map_while(|part| part.parse::<u32>().ok());
-    let series = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    let words: Vec<&str> = version.split_whitespace().collect();
-    let preempts = words.contains(&"PREEMPT")
-        || words.contains(&"PREEMPT_RT")
-        || command_line
-            .split_whitespace()
-            .any(|word| word == "preempt=full");
-    series < (6, 2) && preempts
 }
 
 /// Loads everything onto the pinned maps and takes over from an earlier daemon.
 pub(super) fn load() -> Result<Loaded, GateError> {
     check_host()?;
-    let root = Path::new(BPFFS).join(format!("holdpoint/v{ABI}"));
+    let root = Path::new(PINS).join(format!("v{ABI}"));
     let (map_directory, link_directory) = (root.join("maps"), root.join("links"));
     for directory in [&map_directory, &link_directory] {
         fs::DirBuilder::new()
@@ -191,7 +163,7 @@ pub(super) fn load() -> Result<Loaded, GateError> {
         Ok(logger) => spawn_logger(logger),
         Err(error) => debug!(%error, "the gate's own log is not available"),
     }
-    let (maps, events) = take_maps(&mut ebpf)?;
+    let (maps, events, observations) = take_maps(&mut ebpf)?;
     let boot_secret = initialise(&maps)?;
     let mut links = Vec::new();
     for (program, function, required) in ENDS {
@@ -215,6 +187,7 @@ pub(super) fn load() -> Result<Loaded, GateError> {
     Ok(Loaded {
         maps,
         events,
+        observations,
         boot_secret,
         links,
     })
@@ -293,7 +266,7 @@ fn replace(link: FdLink, directory: &Path, name: &str) -> Result<PinnedLink, Gat
 }
 
 /// Moves the maps out of the loaded object.
-fn take_maps(ebpf: &mut Ebpf) -> Result<(Maps, RingBuf<MapData>), GateError> {
+fn take_maps(ebpf: &mut Ebpf) -> Result<(Maps, RingBuf<MapData>, RingBuf<MapData>), GateError> {
     fn unfit(error: impl std::error::Error + Send + Sync + 'static) -> GateError {
         failed(error)
     }
@@ -314,8 +287,14 @@ fn take_maps(ebpf: &mut Ebpf) -> Result<(Maps, RingBuf<MapData>), GateError> {
         sessions: Mutex::new(take("SESSIONS")?.try_into().map_err(unfit)?),
         control: Mutex::new(take("CONTROL")?.try_into().map_err(unfit)?),
         lost: take("LOST")?.try_into().map_err(unfit)?,
+        untold: take("UNTOLD")?.try_into().map_err(unfit)?,
+        telling: Mutex::new(take("TELLING")?.try_into().map_err(unfit)?),
     };
-    Ok((maps, take("EVENTS")?.try_into().map_err(unfit)?))
+    Ok((
+        maps,
+        take("EVENTS")?.try_into().map_err(unfit)?,
+        take("OBSERVATIONS")?.try_into().map_err(unfit)?,
+    ))
 }
 
 /// Makes the secret of this boot if there is none yet, and voids the verdicts an
@@ -345,28 +324,4 @@ fn spawn_logger(logger: aya_log::EbpfLogger<&'static dyn log::Log>) {
             guard.clear_ready();
         }
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_an_old_kernel_that_preempts_itself_loses_labels() {
-        let debian = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-05-04)";
-        assert!(!loses_labels("6.1.0-50-amd64", debian, "quiet"));
-        assert!(loses_labels("6.1.0-50-amd64", debian, "quiet preempt=full"));
-        assert!(loses_labels(
-            "6.1.0-50-rt-amd64",
-            "#1 SMP PREEMPT_RT Debian",
-            ""
-        ));
-        assert!(loses_labels("5.15.0", "#1 SMP PREEMPT", ""));
-        assert!(!loses_labels(
-            "6.12.107+deb13-amd64",
-            debian,
-            "preempt=full"
-        ));
-        assert!(!loses_labels("7.3.4", "#1 SMP PREEMPT_RT", ""));
-    }
 }

@@ -5,14 +5,14 @@ use std::os::fd::OwnedFd;
 
 use aya::maps::{Array, HashMap, InodeStorage, MapData, MapError, PerCpuArray, RingBuf};
 use holdpoint_agent_common::{
-    Answer, CachedVerdict, Control, Event, Label, OperationKey, PENDING_CAPACITY, Pending, Session,
-    TaskKey, Ticket, VerdictKey,
+    Answer, CachedVerdict, Control, Event, LOST_RATE, LOST_ROOM, Label, OperationKey,
+    PENDING_CAPACITY, Pending, Session, TaskKey, Telling, Ticket, VerdictKey,
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::{io::unix::AsyncFd, sync::mpsc};
 use tracing::{error, warn};
 
-use crate::kernel::{GateError, GateEvent};
+use crate::kernel::{GateError, GateEvent, Losses};
 
 /// Handles to all pinned maps. Each has its own lock: aya wants exclusive access
 /// for writing although the kernel does not.
@@ -26,6 +26,8 @@ pub(super) struct Maps {
     pub(super) sessions: std::sync::Mutex<HashMap<MapData, u64, Session>>,
     pub(super) control: std::sync::Mutex<Array<MapData, Control>>,
     pub(super) lost: PerCpuArray<MapData, u64>,
+    pub(super) untold: PerCpuArray<MapData, u64>,
+    pub(super) telling: std::sync::Mutex<Array<MapData, Telling>>,
 }
 
 fn at(action: &'static str, map: &'static str) -> impl FnOnce(MapError) -> GateError {
@@ -64,6 +66,25 @@ fn pidfd(pid: u32) -> std::io::Result<OwnedFd> {
         .and_then(Pid::from_raw)
         .ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))?;
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// The label of process `pid`, if it has one.
+pub(super) fn label_in(
+    labels: &InodeStorage<MapData, Label>,
+    pid: u32,
+) -> Result<Option<Label>, GateError> {
+    let Ok(pidfd) = pidfd(pid) else {
+        return Ok(None);
+    };
+    match found(labels.get(&pidfd, 0)) {
+        // It exited after its descriptor was opened.
+        Err(MapError::SyscallError(error))
+            if error.io_error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) =>
+        {
+            Ok(None)
+        }
+        other => other.map_err(at("look up a process", "LABELS")),
+    }
 }
 
 impl Maps {
@@ -186,27 +207,32 @@ impl Maps {
     }
 
     pub(super) fn label_of(&self, pid: u32) -> Result<Option<Label>, GateError> {
-        let Ok(pidfd) = pidfd(pid) else {
-            return Ok(None);
-        };
-        match found(lock(&self.labels).get(&pidfd, 0)) {
-            // It exited after its descriptor was opened.
-            Err(MapError::SyscallError(error))
-                if error.io_error.raw_os_error()
-                    == Some(rustix::io::Errno::SRCH.raw_os_error()) =>
-            {
-                Ok(None)
-            }
-            other => other.map_err(at("look up a process", "LABELS")),
-        }
+        label_in(&lock(&self.labels), pid)
     }
 
-    pub(super) fn lost_events(&self) -> Result<u64, GateError> {
-        let values = self
-            .lost
+    /// Everything that could not be told since the machine started.
+    pub(super) fn lost(&self) -> Result<Losses, GateError> {
+        let sum = |map: &PerCpuArray<MapData, u64>, index, name| {
+            let values = map.get(&index, 0).map_err(at("read the counter", name))?;
+            Ok(values.iter().sum())
+        };
+        Ok(Losses {
+            holds: sum(&self.lost, 0, "LOST")?,
+            room: sum(&self.untold, LOST_ROOM, "UNTOLD")?,
+            rate: sum(&self.untold, LOST_RATE, "UNTOLD")?,
+        })
+    }
+
+    pub(super) fn telling(&self) -> Result<Telling, GateError> {
+        lock(&self.telling)
             .get(&0, 0)
-            .map_err(at("read the counter", "LOST"))?;
-        Ok(values.iter().sum())
+            .map_err(at("read the settings", "TELLING"))
+    }
+
+    pub(super) fn set_telling(&self, telling: Telling) -> Result<(), GateError> {
+        lock(&self.telling)
+            .set(0, telling, 0)
+            .map_err(at("write the settings", "TELLING"))
     }
 }
 
@@ -226,18 +252,16 @@ pub(super) async fn pump(ring: RingBuf<MapData>, sender: mpsc::Sender<GateEvent>
         let Ok(mut guard) = ring.readable_mut().await else {
             return;
         };
-        while let Some(record) = guard.get_inner_mut().next() {
-            let Some(event) = parse(&record) else {
-                warn!(
-                    bytes = record.len(),
-                    "a record of the gate has an unexpected size"
-                );
+        while let Some(event) = guard.get_inner_mut().next().map(|record| parse(&record)) {
+            let Some(event) = event else {
+                warn!("a record of the gate has an unexpected size");
                 continue;
             };
             match GateEvent::from_raw(&event) {
+                // Full: the daemon is behind. The kernel counts what it cannot keep
+                // meanwhile, and scanning finds the holds.
                 Ok(event) => {
-                    // Full: the daemon is behind, and scanning finds the hold.
-                    if let Err(mpsc::error::TrySendError::Closed(_)) = sender.try_send(event) {
+                    if sender.send(event).await.is_err() {
                         return;
                     }
                 }

@@ -9,8 +9,8 @@ use super::super::{
     matcher::PortRange,
 };
 
-const SHORTEST_DEADLINE: Duration = Duration::from_secs(1);
-const LONGEST_DEADLINE: Duration = Duration::from_hours(24);
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_hours(24);
 const LONGEST_NAME: usize = 64;
 const LONGEST_JUSTIFICATION: usize = 1024;
 
@@ -60,8 +60,8 @@ pub(super) fn on_deny(value: Value<'_>) -> Result<OnDeny, Fault> {
 }
 
 /// A duration as digits and a unit: `90s`, `5m`, `2h`.
-pub(super) fn deadline(value: Value<'_>) -> Result<Duration, Fault> {
-    let text = text(value, "deadline")?;
+pub(super) fn duration(value: Value<'_>, what: &str) -> Result<Duration, Fault> {
+    let text = text(value, what)?;
     let mend = "write a whole number and s, m or h, from \"1s\" to \"24h\"";
     let wrong = |problem: String| Fault::new(text.at, problem, mend);
     let parsed = text.value.strip_suffix(['s', 'm', 'h']).and_then(|digits| {
@@ -74,13 +74,13 @@ pub(super) fn deadline(value: Value<'_>) -> Result<Duration, Fault> {
         // Digits that don't fit are too long a time, not a bad one.
         plain.then(|| digits.parse().unwrap_or(u64::MAX).saturating_mul(unit))
     });
-    let deadline = parsed
+    let duration = parsed
         .map(Duration::from_secs)
         .ok_or_else(|| wrong(format!("{:?} is no duration", text.value)))?;
-    if (SHORTEST_DEADLINE..=LONGEST_DEADLINE).contains(&deadline) {
-        Ok(deadline)
+    if (SHORTEST..=LONGEST).contains(&duration) {
+        Ok(duration)
     } else {
-        Err(wrong(format!("a deadline can't be {:?}", text.value)))
+        Err(wrong(format!("a {what} can't be {:?}", text.value)))
     }
 }
 

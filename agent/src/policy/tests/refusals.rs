@@ -252,6 +252,61 @@ fn names_and_what_goes_with_a_verdict() {
 }
 
 #[test]
+fn of_terms() {
+    for (body, wanted) in [
+        (
+            "risk = \"deadly\"",
+            "p.toml:5: rule \"r\": risk can't be \"deadly\"; write \"low\"",
+        ),
+        ("risk = 3", "p.toml:5: rule \"r\": risk is of type integer"),
+        (
+            "grants = \"session\"",
+            "grants is of type string; write a list",
+        ),
+        (
+            "grants = [\"host\"]",
+            "an approval can't be given for \"host\"; list \"process\"",
+        ),
+        (
+            "grants = [\"once\"]",
+            "an approval can't be given for \"once\"",
+        ),
+        (
+            "grants = [\"session\", \"session\"]",
+            "\"session\" stands there twice",
+        ),
+        (
+            "grants = [\"session\"]\nmax_ttl = \"2d\"",
+            "p.toml:6: rule \"r\": \"2d\" is no duration",
+        ),
+        (
+            "grants = [\"session\"]\nmax_ttl = \"25h\"",
+            "a max_ttl can't be \"25h\"",
+        ),
+        (
+            "max_ttl = \"1h\"",
+            "max_ttl limits nothing: this rule gives no grants; add grants",
+        ),
+    ] {
+        let refusal = of_rule(&format!("{body}\nexec = {{ exe = [\"/x\"] }}"));
+        assert!(refusal.contains(wanted), "{body}: {refusal}");
+    }
+    for (verdict, key) in [
+        ("allow", "risk = \"low\""),
+        ("deny", "grants = [\"session\"]"),
+        ("deny", "max_ttl = \"1h\""),
+    ] {
+        let refusal = refusal(&format!(
+            "default = \"allow\"\n[[rules]]\nname = \"r\"\nverdict = \"{verdict}\"\n{key}\n\
+             exec = {{ exe = [\"/x\"] }}"
+        ));
+        let (name, _) = key.split_once(' ').unwrap();
+        let wanted = format!("p.toml:5: rule \"r\": only a hold has {name}");
+        assert!(refusal.contains(&wanted), "{refusal}");
+    }
+}
+
+#[test]
 fn good_examples_pass() {
     parse(
         r#"

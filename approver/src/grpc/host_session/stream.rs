@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use holdpoint_proto::v1::{
-    Accepted, Acknowledged, ApproverMessage, Decision, HostMessage, Rejected, Welcome,
+    Accepted, Acknowledged, ApproverMessage, Hello, HostMessage, Rejected, Revoke, Welcome,
     approver_message::Message as Down, host_message::Message as Up,
 };
 use tokio::{sync::mpsc, time};
@@ -15,7 +15,13 @@ use tonic::{Status, Streaming};
 
 use crate::{
     ca::Peer,
-    service::{Approver, intake::Opening},
+    error_chain::error_chain,
+    live::{Mailbox, News},
+    service::{
+        Approver,
+        intake::{Opening, Rejection},
+    },
+    store::decisions::Decision,
 };
 
 /// How long a host may take to say Hello.
@@ -56,8 +62,30 @@ struct Stream<'a> {
 
 impl Stream<'_> {
     async fn run(&self, mut up: Streaming<HostMessage>) -> Result<(), Status> {
-        self.hello(&mut up).await?;
-        let mut mailbox = self.approver.live.connect(self.peer.host_id);
+        let hello = self.hello(&mut up).await?;
+        // Before its grants are looked at: what is revoked meanwhile is told twice.
+        let mailbox = self.approver.live.connect(self.peer.host_id);
+        let ended = self.converse(up, mailbox, &hello).await;
+        if let Err(error) = self.approver.part(self.peer.host_id).await {
+            // Its own end is told all the same.
+            tracing::error!(
+                host.id = %self.peer.host_id, error = error_chain(&error),
+                "cannot record that the host disconnected"
+            );
+        }
+        ended
+    }
+
+    /// Messages up and news down, until either side ends it.
+    async fn converse(
+        &self,
+        mut up: Streaming<HostMessage>,
+        mut mailbox: Mailbox,
+        hello: &Hello,
+    ) -> Result<(), Status> {
+        for id in self.approver.wrong_grants(self.peer.host_id, hello).await? {
+            self.revoke(id).await?;
+        }
         let mut check = time::interval(CHECK_EVERY);
         loop {
             tokio::select! {
@@ -67,7 +95,8 @@ impl Stream<'_> {
                 },
                 news = mailbox.next() => match news {
                     None => return Err(Status::aborted("another stream of this host took over")),
-                    Some(id) => self.tell(&id).await?,
+                    Some(News::Request(id)) => self.tell(&id).await?,
+                    Some(News::Revoked(id)) => self.revoke(id).await?,
                 },
                 _ = check.tick() => self.admit().await?,
                 () = self.answers.closed() => return Ok(()),
@@ -79,7 +108,7 @@ impl Stream<'_> {
     }
 
     /// The first message, and its answer.
-    async fn hello(&self, up: &mut Streaming<HostMessage>) -> Result<(), Status> {
+    async fn hello(&self, up: &mut Streaming<HostMessage>) -> Result<Hello, Status> {
         let first = time::timeout(HELLO_WITHIN, up.message())
             .await
             .map_err(|_| Status::deadline_exceeded("the host did not say Hello in time"))??;
@@ -97,7 +126,8 @@ impl Stream<'_> {
             host_id: host.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }))
-        .await
+        .await?;
+        Ok(hello)
     }
 
     async fn handle(&self, message: HostMessage) -> Result<(), Status> {
@@ -139,10 +169,10 @@ impl Stream<'_> {
                 self.answer(Down::Accepted(Accepted { request_id })).await?;
                 match decision {
                     None => Ok(()),
-                    Some(decision) => self.answer(Down::Decision(decision.into())).await,
+                    Some(decision) => self.decide(decision).await,
                 }
             }
-            Opening::Rejected(rejection) => self.reject(request_id, rejection.to_string()).await,
+            Opening::Rejected(rejection) => self.reject(request_id, &rejection).await,
         }
     }
 
@@ -150,21 +180,39 @@ impl Stream<'_> {
     async fn tell(&self, id: &str) -> Result<(), Status> {
         self.admit().await?;
         match self.approver.news(self.peer.host_id, id).await? {
-            Some(Opening::Accepted(Some(decision))) => {
-                self.answer(Down::Decision(Decision::from(decision))).await
-            }
-            // Expired here while the host still waits: it got more time than a
+            Some(Opening::Accepted(Some(decision))) => self.decide(decision).await,
+            // Flagged with another; or expired here while the host still waits: it got more time than a
             // person may take.
-            Some(Opening::Rejected(rejection)) => {
-                self.reject(id.to_owned(), rejection.to_string()).await
-            }
+            Some(Opening::Rejected(rejection)) => self.reject(id.to_owned(), &rejection).await,
             Some(Opening::Accepted(None)) | None => Ok(()),
         }
     }
 
-    async fn reject(&self, request_id: String, reason: String) -> Result<(), Status> {
-        self.answer(Down::Rejected(Rejected { request_id, reason }))
-            .await
+    /// Sends a decision. A grant that was revoked since is taken back at once: the
+    /// host may not have known it yet.
+    async fn decide(&self, decision: Decision) -> Result<(), Status> {
+        let grant = decision.grant.as_ref().map(|grant| grant.id.clone());
+        self.answer(Down::Decision(decision.into())).await?;
+        if let Some(id) = grant
+            && !self.approver.gives(&id).await?
+        {
+            self.revoke(id).await?;
+        }
+        Ok(())
+    }
+
+    async fn revoke(&self, grant_id: String) -> Result<(), Status> {
+        self.admit().await?;
+        self.answer(Down::Revoke(Revoke { grant_id })).await
+    }
+
+    async fn reject(&self, request_id: String, rejection: &Rejection) -> Result<(), Status> {
+        self.answer(Down::Rejected(Rejected {
+            request_id,
+            reason: rejection.to_string(),
+            flagged: matches!(rejection, Rejection::Flagged(_)),
+        }))
+        .await
     }
 
     async fn admit(&self) -> Result<(), Status> {

@@ -5,7 +5,7 @@ use tonic::{Request, Status};
 use crate::{service::Approver, store::logins::Login};
 
 /// The bearer token of `request`.
-pub(super) fn token<T>(request: &Request<T>) -> Result<&str, Status> {
+pub(in crate::grpc) fn token<T>(request: &Request<T>) -> Result<&str, Status> {
     let missing = || {
         Status::unauthenticated(
             "the call carries no `authorization: Bearer` token; log in with `holdpoint login`",
@@ -28,6 +28,6 @@ pub(super) fn token<T>(request: &Request<T>) -> Result<&str, Status> {
 }
 
 /// The person behind `token`, with the role they have now.
-pub(super) async fn of(approver: &Approver, token: &str) -> Result<Login, Status> {
+pub(in crate::grpc) async fn of(approver: &Approver, token: &str) -> Result<Login, Status> {
     Ok(approver.caller(token).await?)
 }

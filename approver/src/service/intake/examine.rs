@@ -23,6 +23,8 @@ const CONTEXT_MAX: usize = crate::grpc::MESSAGE_MAX - 128 * 1024;
 #[derive(Debug)]
 pub(super) struct Examined<'a> {
     pub(super) context: &'a RequestContext,
+    /// Computed here: a host has no say in what counts as the same.
+    pub(super) operation_digest: [u8; 32],
     pub(super) kind: &'static str,
     pub(super) owner: &'a str,
     pub(super) time_left: Duration,
@@ -61,6 +63,7 @@ pub(super) fn new(open: &OpenRequest) -> Result<Examined<'_>, Rejection> {
     if digest::of(context).as_slice() != open.digest {
         return Err(Rejection::Digest);
     }
+    let operation_digest = digest::operation(context).ok_or(Rejection::Missing("process"))?;
     if session.owner.is_empty() {
         return Err(Rejection::NoOwner);
     }
@@ -72,6 +75,7 @@ pub(super) fn new(open: &OpenRequest) -> Result<Examined<'_>, Rejection> {
     }
     Ok(Examined {
         context,
+        operation_digest,
         kind,
         owner: &session.owner,
         time_left: time_left.min(TIME_MAX),
@@ -90,7 +94,7 @@ pub(super) fn outcome(outcome: v1::Outcome) -> Option<Outcome> {
 
 #[cfg(test)]
 mod tests {
-    use holdpoint_proto::v1::{Exec, Operation, Session};
+    use holdpoint_proto::v1::{Exec, Operation, Process, Session};
     use prost_types::Duration as ProtoDuration;
 
     use super::*;
@@ -100,6 +104,7 @@ mod tests {
             operation: Some(Operation {
                 kind: Some(Kind::Exec(Exec::default())),
             }),
+            process: Some(Process::default()),
             session: Some(Session {
                 owner: "ada".into(),
                 ..Session::default()
@@ -143,6 +148,10 @@ mod tests {
         assert_eq!(
             changed(|c| c.operation = None),
             Err(Rejection::Missing("operation"))
+        );
+        assert_eq!(
+            changed(|c| c.process = None),
+            Err(Rejection::Missing("process"))
         );
         assert_eq!(
             changed(|c| c.session = None),

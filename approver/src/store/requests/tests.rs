@@ -5,17 +5,17 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::{
-    domain::request::Verdict,
-    store::{enrolment_tokens::NewToken, hosts::NewHost, open::tests::store},
+    domain::{audit::Actor, request::Verdict},
+    store::{decisions::Decided, enrolment_tokens::NewToken, hosts::NewHost, open::tests::store},
 };
 
-const DEADLINE: Millis = Millis::new(100);
+pub(in crate::store) const DEADLINE: Millis = Millis::new(100);
 
-fn id(n: u32) -> String {
+pub(in crate::store) fn id(n: u32) -> String {
     format!("{n:08x}-0000-7000-8000-000000000000")
 }
 
-async fn enrolled(store: &Store, n: u8) -> Uuid {
+pub(in crate::store) async fn enrolled(store: &Store, n: u8) -> Uuid {
     let token = NewToken {
         id: n.to_string(),
         secret_hash: [n; 32],
@@ -23,7 +23,7 @@ async fn enrolled(store: &Store, n: u8) -> Uuid {
         created_at: Millis::new(0),
         expires_at: Millis::new(10),
     };
-    store.add_token(&token).await.unwrap();
+    store.add_token(&token, &Actor::Local).await.unwrap();
     let host = NewHost {
         id: Uuid::now_v7(),
         hostname: format!("host{n}"),
@@ -34,11 +34,17 @@ async fn enrolled(store: &Store, n: u8) -> Uuid {
     host.id
 }
 
-async fn open(store: &Store, host: Uuid, n: u32, context: &RequestContext) -> Opened {
+pub(in crate::store) async fn open(
+    store: &Store,
+    host: Uuid,
+    n: u32,
+    context: &RequestContext,
+) -> Opened {
     let request = NewRequest {
         id: &id(n),
         host_id: host,
         digest: &[1; 32],
+        operation_digest: [u8::try_from(n % 2).unwrap(); 32],
         context,
         kind: "exec",
         held_at: None,
@@ -48,7 +54,7 @@ async fn open(store: &Store, host: Uuid, n: u32, context: &RequestContext) -> Op
     store.open_request(&request, 3).await.unwrap()
 }
 
-fn context() -> RequestContext {
+pub(in crate::store) fn context() -> RequestContext {
     RequestContext {
         session: Some(Session {
             owner: "ada".into(),
@@ -59,7 +65,7 @@ fn context() -> RequestContext {
     }
 }
 
-fn decision(n: u32, reviewer: &str, verdict: Verdict, at: i64) -> Decision {
+pub(in crate::store) fn decision(n: u32, reviewer: &str, verdict: Verdict, at: i64) -> Decision {
     Decision {
         request_id: id(n),
         digest: vec![1; 32],
@@ -68,10 +74,19 @@ fn decision(n: u32, reviewer: &str, verdict: Verdict, at: i64) -> Decision {
         reason: "because".into(),
         decided_at: Millis::new(at),
         signature: vec![2; 64],
+        grant: None,
     }
 }
 
-async fn get(store: &Store, n: u32) -> Request {
+/// Whether `decision` was recorded.
+async fn decided(store: &Store, decision: &Decision) -> bool {
+    matches!(
+        store.decide(decision, None).await.unwrap(),
+        Decided::Recorded(_)
+    )
+}
+
+pub(in crate::store) async fn get(store: &Store, n: u32) -> Request {
     store.request(&id(n)).await.unwrap().unwrap()
 }
 
@@ -89,7 +104,7 @@ async fn of_many_deciders_one_wins_and_the_state_is_theirs() {
             Verdict::Deny
         };
         let decision = decision(1, &format!("r{n}"), verdict, 5);
-        racing.spawn(async move { store.decide(&decision).await.unwrap().then_some(decision) });
+        racing.spawn(async move { decided(&store, &decision).await.then_some(decision) });
     }
     let winners: Vec<Decision> = racing.join_all().await.into_iter().flatten().collect();
     let [winner] = winners.as_slice() else {
@@ -108,12 +123,7 @@ async fn nothing_is_decided_at_or_after_the_deadline() {
     let (store, _directory) = store().await;
     let host = enrolled(&store, 1).await;
     open(&store, host, 1, &context()).await;
-    assert!(
-        !store
-            .decide(&decision(1, "bob", Verdict::Approve, 100))
-            .await
-            .unwrap()
-    );
+    assert!(!decided(&store, &decision(1, "bob", Verdict::Approve, 100)).await);
     assert_eq!(store.next_deadline().await.unwrap(), Some(DEADLINE));
     assert!(
         store
@@ -126,12 +136,7 @@ async fn nothing_is_decided_at_or_after_the_deadline() {
         store.expire_requests(DEADLINE).await.unwrap(),
         [(host, id(1))]
     );
-    assert!(
-        !store
-            .decide(&decision(1, "bob", Verdict::Approve, 50))
-            .await
-            .unwrap()
-    );
+    assert!(!decided(&store, &decision(1, "bob", Verdict::Approve, 50)).await);
     let request = get(&store, 1).await;
     assert_eq!((request.state, request.decision), (State::Expired, None));
     assert_eq!(store.next_deadline().await.unwrap(), None);
@@ -199,12 +204,7 @@ async fn outcome_and_decision_are_two_facts() {
     let (store, _directory) = store().await;
     let host = enrolled(&store, 1).await;
     open(&store, host, 1, &context()).await;
-    assert!(
-        store
-            .decide(&decision(1, "bob", Verdict::Approve, 5))
-            .await
-            .unwrap()
-    );
+    assert!(decided(&store, &decision(1, "bob", Verdict::Approve, 5)).await);
     assert!(
         store
             .withdraw_request(&id(1), host, "process died", Millis::new(6))
@@ -274,18 +274,25 @@ async fn pages_are_newest_first_filtered_and_bounded_by_bytes() {
             .collect::<Vec<_>>()
     };
 
-    let page = store.requests(&[], i64::MAX, 50).await.unwrap();
+    let page = store
+        .requests(&Filter::default(), i64::MAX, 50)
+        .await
+        .unwrap();
     assert_eq!(
         (ids(&page), page.more),
         (vec![id(2)], true),
         "two would be too many bytes"
     );
-    let page = store.requests(&[], page.requests[0].seq, 50).await.unwrap();
-    assert_eq!((ids(&page), page.more), (vec![id(1)], true));
     let page = store
-        .requests(&[State::Withdrawn, State::Denied], i64::MAX, 50)
+        .requests(&Filter::default(), page.requests[0].seq, 50)
         .await
         .unwrap();
+    assert_eq!((ids(&page), page.more), (vec![id(1)], true));
+    let filter = Filter {
+        states: vec![State::Withdrawn, State::Denied],
+        ..Filter::default()
+    };
+    let page = store.requests(&filter, i64::MAX, 50).await.unwrap();
     assert_eq!((ids(&page), page.more), (vec![id(1)], false));
     let page = store.pending_requests(0, 1).await.unwrap();
     assert_eq!((ids(&page), page.more), (vec![id(0)], true));
@@ -311,8 +318,18 @@ async fn revoking_a_host_withdraws_what_it_waits_for() {
     let (store, _directory) = store().await;
     let host = enrolled(&store, 1).await;
     open(&store, host, 1, &context()).await;
-    assert!(store.revoke_host(host, Millis::new(5)).await.unwrap());
-    assert!(!store.revoke_host(host, Millis::new(6)).await.unwrap());
+    assert!(
+        store
+            .revoke_host(host, &Actor::Local, Millis::new(5))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store
+            .revoke_host(host, &Actor::Local, Millis::new(6))
+            .await
+            .unwrap()
+    );
     let request = get(&store, 1).await;
     assert_eq!(request.state, State::Withdrawn);
     assert_eq!(request.outcome_detail, "its host was revoked");

@@ -1,0 +1,240 @@
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use holdpoint_proto::v1::{
+    self,
+    event::Body,
+    host_events_server::{HostEvents, HostEventsServer},
+};
+use tokio::net::TcpListener;
+use tokio_stream::{Stream as AnyStream, StreamExt as _};
+use tonic::{Request, Response, transport::Endpoint};
+
+use super::*;
+use crate::events::spool::MIN_BYTES;
+
+/// An approver that keeps what it is sent, and misbehaves as told.
+#[derive(Clone, Default)]
+struct Store(Arc<Mutex<Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    spool: Vec<u8>,
+    events: BTreeMap<u64, String>,
+    /// Numbers that came although they were there.
+    again: u64,
+    /// Breaks the stream after this many batches.
+    break_after: Option<usize>,
+    /// Says it has this many, whatever it has.
+    claims: Option<u64>,
+}
+
+impl Store {
+    fn has(&self) -> u64 {
+        let kept = self.0.lock().unwrap();
+        kept.claims
+            .unwrap_or_else(|| kept.events.keys().next_back().copied().unwrap_or(0))
+    }
+}
+
+fn name(event: &v1::Event) -> String {
+    match &event.body {
+        Some(Body::Policy(policy)) => policy.profile.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tonic::async_trait]
+impl HostEvents for Store {
+    type PublishStream =
+        std::pin::Pin<Box<dyn AnyStream<Item = Result<PublishResponse, Status>> + Send>>;
+
+    async fn publish(
+        &self,
+        request: Request<Streaming<PublishRequest>>,
+    ) -> Result<Response<Self::PublishStream>, Status> {
+        let mut incoming = request.into_inner();
+        let store = self.clone();
+        let (answers, stream) = mpsc::channel(64);
+        tokio::spawn(async move {
+            let mut batches = 0;
+            while let Some(Ok(request)) = incoming.next().await {
+                match request.message.unwrap() {
+                    Message::Open(open) => {
+                        store.0.lock().unwrap().spool = open.spool_id;
+                        assert!(open.first_sequence <= store.has() + 1);
+                    }
+                    Message::Batch(batch) => {
+                        let mut kept = store.0.lock().unwrap();
+                        for event in &batch.events {
+                            if kept.events.insert(event.sequence, name(event)).is_some() {
+                                kept.again += 1;
+                            }
+                        }
+                        batches += 1;
+                        if kept.break_after.is_some_and(|after| batches > after) {
+                            // Kept, and never said so.
+                            return;
+                        }
+                    }
+                }
+                let sequence = store.has();
+                let answer = Ok(PublishResponse { sequence });
+                if answers.send(answer).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+}
+
+struct World {
+    store: Store,
+    journal: Journal,
+    channel: Channel,
+    _directory: tempfile::TempDir,
+}
+
+async fn world() -> World {
+    let store = Store::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = HostEventsServer::new(store.clone());
+    tokio::spawn(
+        tonic::transport::Server::builder()
+            .add_service(service)
+            .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(listener)),
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let journal = Journal::open(directory.path(), MIN_BYTES).unwrap();
+    let keeper = journal.clone();
+    tokio::spawn(async move { keeper.keep_synced().await });
+    World {
+        store,
+        journal,
+        channel: Endpoint::from_shared(format!("http://{address}"))
+            .unwrap()
+            .connect_lazy(),
+        _directory: directory,
+    }
+}
+
+impl World {
+    fn record(&self, numbers: std::ops::RangeInclusive<u64>) {
+        for number in numbers {
+            self.journal.record(Body::Policy(v1::PolicyEvent {
+                profile: number.to_string(),
+                ..v1::PolicyEvent::default()
+            }));
+        }
+    }
+
+    async fn synced(&self, number: u64) {
+        let mut synced = self.journal.synced();
+        synced.wait_for(|synced| *synced >= number).await.unwrap();
+    }
+
+    /// Publishes until `number` is acknowledged, however many streams that takes.
+    async fn publish_until(&self, number: u64) {
+        let acknowledged = async {
+            while self.journal.state().fill.acknowledged < number {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let streams = async {
+            loop {
+                let (reason, _) = publish(self.channel.clone(), &self.journal).await;
+                self.journal.publishing(Some(reason));
+                // A stream after a broken one is another attempt.
+                self.store.0.lock().unwrap().break_after = None;
+            }
+        };
+        let both = async {
+            tokio::select! {
+                () = acknowledged => {}
+                () = streams => {}
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), both)
+            .await
+            .unwrap();
+    }
+
+    fn assert_kept(&self, count: u64) {
+        let kept = self.store.0.lock().unwrap();
+        let expected: BTreeMap<u64, String> = (1..=count)
+            .map(|number| (number, number.to_string()))
+            .collect();
+        assert_eq!(kept.events, expected);
+    }
+}
+
+#[tokio::test]
+async fn everything_arrives_once_and_in_order() {
+    let world = world().await;
+    world.record(1..=2_500);
+    world.publish_until(2_500).await;
+    world.record(2_501..=2_503);
+    world.publish_until(2_503).await;
+    world.assert_kept(2_503);
+    assert_eq!(world.store.0.lock().unwrap().again, 0);
+    assert_eq!(world.journal.state().fill.acknowledged, 2_503);
+}
+
+#[tokio::test]
+async fn what_a_broken_stream_did_not_acknowledge_is_asked_for_and_not_sent_twice() {
+    let world = world().await;
+    world.store.0.lock().unwrap().break_after = Some(1);
+    world.record(1..=3_500);
+    world.publish_until(3_500).await;
+    world.assert_kept(3_500);
+    // The approver says at the beginning what it has.
+    assert_eq!(world.store.0.lock().unwrap().again, 0);
+}
+
+#[tokio::test]
+async fn an_approver_that_was_set_back_gets_what_is_still_here() {
+    let world = world().await;
+    world.record(1..=10);
+    world.publish_until(10).await;
+    world.record(11..=12);
+    world.synced(12).await;
+    // Restored from an older copy: the rest is its gap to declare.
+    world.store.0.lock().unwrap().claims = Some(10);
+    world.store.0.lock().unwrap().events.clear();
+    let store = world.store.clone();
+    let restored = async {
+        while store.0.lock().unwrap().events.len() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = restored => {}
+        ended = publish(world.channel.clone(), &world.journal) => panic!("{ended:?}"),
+        () = tokio::time::sleep(Duration::from_secs(30)) => panic!("nothing came"),
+    }
+    let numbers: Vec<u64> = store.0.lock().unwrap().events.keys().copied().collect();
+    assert_eq!(numbers, [11, 12]);
+}
+
+#[tokio::test]
+async fn an_approver_that_has_more_than_was_ever_sent_is_told_how_to_mend_it() {
+    let world = world().await;
+    world.record(1..=3);
+    world.synced(3).await;
+    world.store.0.lock().unwrap().claims = Some(99);
+    let (reason, was_up) = publish(world.channel.clone(), &world.journal).await;
+    assert!(!was_up);
+    assert!(
+        reason.contains("99") && reason.contains("begins a new spool"),
+        "{reason}"
+    );
+    assert_eq!(
+        world.journal.state().fill.acknowledged,
+        0,
+        "nothing was removed"
+    );
+}

@@ -1,0 +1,115 @@
+//! Operations that the kernel settled alone, as events.
+
+use std::net::IpAddr;
+
+use holdpoint_proto::v1::{self, operation::Kind};
+
+use crate::kernel::{Cause, Destination, FileId, Observed, ObservedEnd, ObservedOperation};
+
+/// What is told of `observed`.
+pub(super) fn event(observed: &Observed, session: Option<v1::Session>) -> v1::OperationEvent {
+    let (action, basis, detail) = match observed.settled {
+        ObservedEnd::Allowed => (v1::Action::Allowed, v1::Basis::Policy, ""),
+        ObservedEnd::Refused(cause) => {
+            let (basis, detail) = because(cause);
+            (v1::Action::Denied, basis, detail)
+        }
+    };
+    let (operation, argv_cut) = operation(&observed.operation);
+    v1::OperationEvent {
+        action: action.into(),
+        basis: basis.into(),
+        operation,
+        process: Some(v1::Process {
+            pid: observed.task.tgid,
+            tid: observed.task.tid,
+            start_time_ns: observed.task.start_ns,
+            uid: observed.uid,
+            gid: observed.gid,
+            executable: observed.executable.clone(),
+            ..v1::Process::default()
+        }),
+        ancestry: match observed.parent {
+            (0, _) => Vec::new(),
+            (pid, start_time_ns) => vec![v1::Process {
+                pid,
+                tid: pid,
+                start_time_ns,
+                ..v1::Process::default()
+            }],
+        },
+        // Its number at least, if it is over already.
+        session: Some(session.unwrap_or_else(|| v1::Session {
+            id: observed.session.to_string(),
+            ..v1::Session::default()
+        })),
+        detail: detail.to_owned(),
+        argv_cut,
+        ..v1::OperationEvent::default()
+    }
+}
+
+fn operation(operation: &ObservedOperation) -> (Option<v1::Operation>, bool) {
+    let (kind, cut) = match operation {
+        ObservedOperation::Exec {
+            file,
+            path,
+            argv,
+            argv_cut,
+        } => {
+            let exec = v1::Exec {
+                path: path.clone(),
+                file: Some(identity(file)),
+                argv: argv.clone(),
+                ..v1::Exec::default()
+            };
+            (Kind::Exec(exec), *argv_cut)
+        }
+        ObservedOperation::Connect(to) => (Kind::Connect(connect(to)), false),
+        ObservedOperation::Unknown => return (None, false),
+    };
+    (Some(v1::Operation { kind: Some(kind) }), cut)
+}
+
+fn identity(file: &FileId) -> v1::FileIdentity {
+    v1::FileIdentity {
+        device: file.device,
+        inode: file.inode,
+        generation: file.generation,
+        ctime_ns: file
+            .ctime_sec
+            .saturating_mul(1_000_000_000)
+            .saturating_add(file.ctime_nsec.into()),
+        size: file.size,
+    }
+}
+
+fn connect(to: &Destination) -> v1::Connect {
+    v1::Connect {
+        address: match to.address {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        },
+        port: to.port.into(),
+        protocol: to.protocol.into(),
+        network_namespace: to.netns,
+        scope_id: to.scope_id,
+    }
+}
+
+fn because(cause: Cause) -> (v1::Basis, &'static str) {
+    let gate = |detail| (v1::Basis::Gate, detail);
+    match cause {
+        Cause::Ticket | Cause::Cached => (v1::Basis::Policy, ""),
+        Cause::Cut => gate("its session is cut: every operation of it is refused"),
+        Cause::PendingFull => gate("too many operations are held on this host"),
+        Cause::NotStoppable => gate("the task could not be stopped"),
+        Cause::NotRestartable => gate("a call of this kind cannot be held"),
+        Cause::Address => gate("the address is of a family that is not gated, or too short"),
+        Cause::PathTooLong => gate("the path is longer than a reviewer could be shown"),
+        Cause::Unreadable => gate("the kernel's record of it could not be read"),
+        Cause::ArgumentsChanged => gate("the arguments that would run were not those judged"),
+        Cause::NoLabel => gate("a child could not be tracked, and was not born"),
+        Cause::Script => gate("a script of a script, or one whose path is too long"),
+    }
+}

@@ -1,0 +1,320 @@
+use std::{collections::BTreeMap, collections::HashMap};
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn event(text: &str) -> v1::Event {
+    v1::Event {
+        sequence: 0,
+        time: Some(prost_types::Timestamp {
+            seconds: 1_000,
+            nanos: 0,
+        }),
+        body: Some(v1::event::Body::Policy(v1::PolicyEvent {
+            profile: text.to_owned(),
+            ..v1::PolicyEvent::default()
+        })),
+    }
+}
+
+fn text(event: &v1::Event) -> String {
+    match &event.body {
+        Some(v1::event::Body::Policy(policy)) => policy.profile.clone(),
+        Some(v1::event::Body::Gap(gap)) => format!("gap of {}", gap.lost),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn open(directory: &Path) -> (Spool, Before) {
+    Spool::open(directory, MIN_BYTES).unwrap()
+}
+
+fn sync(spool: &mut Spool) {
+    if let Some(unsynced) = spool.unsynced() {
+        unsynced.sync().unwrap();
+        spool.synced(&unsynced);
+    }
+}
+
+/// Everything that may be sent, as a publisher would take it.
+fn all(spool: &Spool) -> Vec<(u64, String)> {
+    let mut after = 0;
+    let mut found = Vec::new();
+    loop {
+        let batch = spool.batch(after).unwrap();
+        let Some(last) = batch.last() else {
+            return found;
+        };
+        after = last.sequence;
+        assert!(batch.len() <= BATCH_EVENTS);
+        let bytes: usize = batch.iter().map(|event| event.encoded_len() + 6).sum();
+        assert!(bytes <= BATCH_BYTES, "{bytes}");
+        found.extend(batch.iter().map(|event| (event.sequence, text(event))));
+    }
+}
+
+#[test]
+fn only_synced_events_are_given_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut spool, before) = open(directory.path());
+    assert_eq!(before, Before::New);
+    assert_eq!(spool.append(event("a")).unwrap(), 1);
+    assert_eq!(all(&spool), []);
+    sync(&mut spool);
+    assert_eq!(all(&spool), [(1, "a".to_owned())]);
+}
+
+#[test]
+fn the_end_in_order_is_told_from_any_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(directory.path());
+    spool.append(event("a")).unwrap();
+    drop(spool);
+    let (mut spool, before) = open(directory.path());
+    let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000);
+    assert_eq!(before, Before::Killed { last: Some(at) });
+    spool.append(event("b")).unwrap();
+    spool.end().unwrap();
+    assert!(
+        spool.append(event("c")).is_err(),
+        "nothing comes after the end"
+    );
+    drop(spool);
+    let (spool, before) = open(directory.path());
+    assert_eq!(before, Before::Ended);
+    assert_eq!(all(&spool).len(), 2, "what was not synced before is now");
+    drop(spool);
+    assert!(matches!(open(directory.path()).1, Before::Killed { .. }));
+}
+
+#[test]
+fn two_daemons_do_not_share_a_spool() {
+    let directory = tempfile::tempdir().unwrap();
+    let _first = open(directory.path());
+    let error = Spool::open(directory.path(), MIN_BYTES).unwrap_err();
+    assert!(matches!(error, SpoolError::InUse { .. }), "{error}");
+}
+
+#[test]
+fn a_full_spool_drops_what_comes_and_says_how_much() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(directory.path());
+    let large = "x".repeat(100_000);
+    let mut kept = 0;
+    while spool.append(event(&large)).is_ok() {
+        kept += 1;
+    }
+    assert!((15..=21).contains(&kept), "{kept}");
+    for _ in 0..9 {
+        // The small ones do not slip in either: first comes the gap.
+        assert!(spool.append(event("small")).is_err());
+    }
+    assert_eq!(spool.fill().undeclared, 10);
+    assert!(spool.fill().bytes <= MIN_BYTES);
+    sync(&mut spool);
+    spool.acknowledge(kept).unwrap();
+    assert_eq!(spool.append(event("after")).unwrap(), kept + 2);
+    sync(&mut spool);
+    let expected = [
+        (kept + 1, "gap of 10".to_owned()),
+        (kept + 2, "after".to_owned()),
+    ];
+    assert_eq!(all(&spool), expected);
+    assert_eq!((spool.fill().gaps, spool.fill().undeclared), (1, 0));
+}
+
+#[test]
+fn an_end_that_could_not_declare_its_losses_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(directory.path());
+    while spool.append(event(&"x".repeat(100_000))).is_ok() {}
+    spool.end().unwrap();
+    drop(spool);
+    assert!(matches!(open(directory.path()).1, Before::Killed { .. }));
+}
+
+#[test]
+fn an_event_that_is_too_large_is_declared_and_stops_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(directory.path());
+    let huge = "x".repeat(frame::MAX_EVENT + 1);
+    assert!(matches!(spool.append(event(&huge)), Err(NotKept::TooLarge)));
+    spool.append(event("a")).unwrap();
+    sync(&mut spool);
+    assert_eq!(
+        all(&spool),
+        [(1, "gap of 1".to_owned()), (2, "a".to_owned())]
+    );
+}
+
+#[test]
+fn an_approver_that_has_more_than_was_sent_is_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(directory.path());
+    spool.append(event("a")).unwrap();
+    let error = spool.acknowledge(1).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("older than what the approver knows"),
+        "{error}"
+    );
+    assert_eq!(spool.first(), 1, "nothing was removed");
+}
+
+#[test]
+fn damage_in_the_middle_becomes_a_gap_under_the_same_number() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(directory.path());
+    for number in 1..=3 {
+        spool.append(event(&format!("event-{number}"))).unwrap();
+    }
+    sync(&mut spool);
+    let path = Segment::path(directory.path(), 1);
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes
+        .windows(7)
+        .position(|window| window == b"event-2")
+        .unwrap();
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let found: Vec<String> = all(&spool).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(found, ["event-1", "gap of 1", "event-3"]);
+    assert_eq!(look(directory.path()).unwrap().len(), 1, "up to the damage");
+}
+
+#[test]
+fn files_that_are_no_segments_are_in_nobodys_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(directory.path());
+    spool.append(event("a")).unwrap();
+    drop(spool);
+    // The daemon was killed while it began a file.
+    fs::write(Segment::path(directory.path(), 2), b"hpsp").unwrap();
+    fs::write(directory.path().join("notes.txt"), b"mine").unwrap();
+    let (mut spool, _) = open(directory.path());
+    assert_eq!(spool.append(event("b")).unwrap(), 2);
+    assert!(directory.path().join("notes.txt").exists());
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Append(usize),
+    Sync,
+    Acknowledge(prop::sample::Index),
+    /// The daemon is killed: what it wrote is there.
+    Kill,
+    /// The machine loses power: of what was not synced any part is there, and
+    /// behind it anything.
+    Power(prop::sample::Index, Vec<u8>),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => prop_oneof![1..200_usize, 30_000..90_000_usize].prop_map(Step::Append),
+        3 => Just(Step::Sync),
+        2 => any::<prop::sample::Index>().prop_map(Step::Acknowledge),
+        1 => Just(Step::Kill),
+        1 => (any::<prop::sample::Index>(), prop::collection::vec(any::<u8>(), 0..40))
+            .prop_map(|(index, litter)| Step::Power(index, litter)),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+fn lengths(directory: &Path) -> HashMap<PathBuf, u64> {
+    fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| Segment::is_named(entry.file_name().to_str().unwrap()))
+        .map(|entry| (entry.path(), entry.metadata().unwrap().len()))
+        .collect()
+}
+
+fn lose_power(
+    directory: &Path,
+    synced: &HashMap<PathBuf, u64>,
+    index: prop::sample::Index,
+    litter: &[u8],
+) {
+    for (path, length) in lengths(directory) {
+        let safe = synced.get(&path).copied().unwrap_or(0);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.truncate((safe + index.index((length - safe + 1) as usize) as u64) as usize);
+        if length > safe {
+            bytes.extend_from_slice(litter);
+        }
+        fs::write(&path, bytes).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever happens: what was synced and not acknowledged is there once, in
+    /// order and unchanged; what was acknowledged is not; nothing else appears.
+    #[test]
+    fn every_synced_event_is_there_once_and_in_order(steps in steps()) {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut spool, _) = open(directory.path());
+        let mut written: BTreeMap<u64, String> = BTreeMap::new();
+        let mut safe = lengths(directory.path());
+        let mut count = 0;
+        for step in steps {
+            match step {
+                Step::Append(size) => {
+                    count += 1;
+                    let content = format!("{count}:{}", "x".repeat(size));
+                    let lost = spool.fill().undeclared;
+                    if let Ok(number) = spool.append(event(&content)) {
+                        if lost > 0 {
+                            written.insert(number - 1, format!("gap of {lost}"));
+                        }
+                        written.insert(number, content);
+                    }
+                }
+                Step::Sync => {
+                    sync(&mut spool);
+                    safe = lengths(directory.path());
+                }
+                Step::Acknowledge(index) => {
+                    let upto = index.index(spool.last_synced() as usize + 1) as u64;
+                    spool.acknowledge(upto).unwrap();
+                }
+                Step::Kill | Step::Power(..) => {
+                    let acknowledged = spool.fill().acknowledged;
+                    let synced = spool.last_synced();
+                    let before = written.clone();
+                    drop(spool);
+                    if let Step::Power(index, litter) = &step {
+                        lose_power(directory.path(), &safe, *index, litter);
+                    }
+                    spool = open(directory.path()).0;
+                    safe = lengths(directory.path());
+                    prop_assert_eq!(spool.fill().acknowledged, acknowledged);
+                    if let Step::Power(..) = step {
+                        // What was not synced is there, is missing, or is declared.
+                        written.retain(|number, _| *number <= synced);
+                        for (number, content) in all(&spool) {
+                            if number > synced {
+                                prop_assert!(
+                                    content == "gap of 1" || before.get(&number) == Some(&content),
+                                    "{number}: {content:.40}"
+                                );
+                                written.insert(number, content);
+                            }
+                        }
+                    }
+                }
+            }
+            prop_assert!(spool.fill().bytes <= MIN_BYTES);
+        }
+        sync(&mut spool);
+        let acknowledged = spool.fill().acknowledged;
+        let expected: Vec<(u64, String)> = written
+            .into_iter()
+            .filter(|(number, _)| *number > acknowledged)
+            .collect();
+        prop_assert_eq!(all(&spool), expected);
+    }
+}

@@ -1,0 +1,9 @@
+// Starts the dashboard.
+
+import { mount } from "svelte";
+
+import App from "./App.svelte";
+import "./app.css";
+
+const target = document.getElementById("app");
+if (target) mount(App, { target });
