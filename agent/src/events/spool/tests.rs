@@ -185,6 +185,33 @@ fn damage_in_the_middle_becomes_a_gap_under_the_same_number() {
 }
 
 #[test]
+fn what_is_missing_between_two_files_is_declared_and_not_skipped() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(directory.path());
+    let mut last = 0;
+    while lengths(directory.path()).len() < 2 {
+        last = spool.append(event(&"x".repeat(50_000))).unwrap();
+    }
+    drop(spool);
+    // Of the first file the last event never reached the disk.
+    let path = Segment::path(directory.path(), 1);
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    let (mut spool, _) = open(directory.path());
+    spool.acknowledge(last - 2).unwrap();
+    let found: Vec<(u64, String)> = all(&spool)
+        .into_iter()
+        .map(|(number, text)| (number, text.chars().take(8).collect()))
+        .collect();
+    assert_eq!(
+        found,
+        [(last - 1, "gap of 1".to_owned()), (last, "x".repeat(8))]
+    );
+    spool.acknowledge(last - 1).unwrap();
+    assert_eq!(lengths(directory.path()).len(), 1, "it is of no use now");
+}
+
+#[test]
 fn files_that_are_no_segments_are_in_nobodys_way() {
     let directory = tempfile::tempdir().unwrap();
     let (mut spool, _) = open(directory.path());
