@@ -37,6 +37,9 @@ const BATCH_BYTES: usize = 1024 * 1024;
 /// Tag and length of one event in a batch.
 const BATCH_OVERHEAD: usize = 8;
 
+// One event always fits, so none is ever in the way of those behind it.
+const _: () = assert!(frame::MAX_EVENT + BATCH_OVERHEAD <= BATCH_BYTES);
+
 /// Smallest spool that is of any use.
 pub const MIN_BYTES: u64 = 2 * 1024 * 1024;
 
