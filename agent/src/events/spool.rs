@@ -43,6 +43,8 @@ const _: () = assert!(frame::MAX_EVENT + BATCH_OVERHEAD <= BATCH_BYTES);
 /// Smallest spool that is of any use.
 pub const MIN_BYTES: u64 = 2 * 1024 * 1024;
 
+/// Stands in the folder from enrolment to the first event.
+const UNUSED: &str = "unused";
 const ENDED: &str = "ended";
 const LOCK: &str = "lock";
 
@@ -98,8 +100,11 @@ pub enum NotKept {
 /// How the daemon before ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Before {
-    /// There was none: the spool is new.
-    New,
+    /// The spool is new.
+    New {
+        /// Nothing says that there was none before it.
+        replaces: bool,
+    },
     /// It said that it stops.
     Ended,
     /// It was killed, or the machine was.
@@ -187,6 +192,37 @@ fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SpoolErr
     }
 }
 
+/// Makes the folder of a spool that has had no events yet. One that is there stays
+/// as it is.
+pub fn prepare(directory: &Path) -> Result<(), SpoolError> {
+    let make = |recursive, path: &Path| {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(recursive).mode(0o700).create(path)
+    };
+    let prepared = || -> io::Result<()> {
+        if let Some(above) = directory.parent() {
+            make(true, above)?;
+        }
+        make(false, directory)?;
+        fs::write(directory.join(UNUSED), b"no event yet\n")?;
+        fs::File::open(directory)?.sync_all()
+    };
+    match prepared() {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(file("make the spool", directory)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a mark; one that is not there is removed already.
+fn remove(path: &Path) -> Result<(), SpoolError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
 impl Spool {
     /// Opens the spool in `directory`, or makes it.
     pub fn open(directory: &Path, max_bytes: u64) -> Result<(Self, Before), SpoolError> {
@@ -197,9 +233,11 @@ impl Spool {
             .map_err(file("make the spool", directory))?;
         let lock = lock(directory)?;
         let mut segments = segments(directory)?;
-        let ended = directory.join(ENDED);
+        let (ended, unused) = (directory.join(ENDED), directory.join(UNUSED));
         let before = if segments.is_empty() {
-            Before::New
+            Before::New {
+                replaces: !unused.exists(),
+            }
         } else if ended.exists() {
             Before::Ended
         } else {
@@ -207,12 +245,7 @@ impl Spool {
                 last: last_time(&segments),
             }
         };
-        match fs::remove_file(&ended) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(file("remove", &ended)(error));
-            }
-            _ => {}
-        }
+        remove(&ended)?;
         if segments.is_empty() {
             let mut id = [0; 16];
             getrandom::fill(&mut id)
@@ -246,6 +279,8 @@ impl Spool {
             unsynced.sync().map_err(file("sync", directory))?;
             spool.synced(&unsynced);
         }
+        // Only now is the spool there for certain.
+        remove(&unused)?;
         Ok((spool, before))
     }
 

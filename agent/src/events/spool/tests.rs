@@ -58,7 +58,7 @@ fn all(spool: &Spool) -> Vec<(u64, String)> {
 fn only_synced_events_are_given_out() {
     let directory = tempfile::tempdir().unwrap();
     let (mut spool, before) = open(directory.path());
-    assert_eq!(before, Before::New);
+    assert_eq!(before, Before::New { replaces: true });
     assert_eq!(spool.append(event("a")).unwrap(), 1);
     assert_eq!(all(&spool), []);
     sync(&mut spool);
@@ -86,6 +86,23 @@ fn the_end_in_order_is_told_from_any_other() {
     assert_eq!(all(&spool).len(), 2, "what was not synced before is now");
     drop(spool);
     assert!(matches!(open(directory.path()).1, Before::Killed { .. }));
+}
+
+#[test]
+fn only_the_first_spool_of_a_host_replaces_none() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path().join("state/spool");
+    prepare(&directory).unwrap();
+    assert_eq!(open(&directory).1, Before::New { replaces: false });
+    // It was there already, and stays what it is.
+    prepare(&directory).unwrap();
+    assert!(matches!(open(&directory).1, Before::Killed { .. }));
+    for path in segment_paths(&directory).unwrap() {
+        fs::remove_file(path).unwrap();
+    }
+    assert_eq!(open(&directory).1, Before::New { replaces: true });
+    fs::remove_dir_all(&directory).unwrap();
+    assert_eq!(open(&directory).1, Before::New { replaces: true });
 }
 
 #[test]
