@@ -158,7 +158,11 @@ pub type Profiles = BTreeMap<String, Profile>;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file could not be read.
-    #[error("cannot read the configuration {}: {source}", path.display())]
+    #[error(
+        "cannot read the configuration {}: {source}; the package brings a commented one, and \
+         --config names another",
+        path.display()
+    )]
     Read {
         /// Which file.
         path: PathBuf,
@@ -183,11 +187,13 @@ pub enum ConfigError {
         /// What is wrong and how to mend it.
         problem: String,
     },
-    /// A number makes no sense.
-    #[error("in the configuration {}: [events]: {problem}", path.display())]
-    Events {
+    /// A setting of a table makes no sense.
+    #[error("in the configuration {}: [{table}]: {problem}", path.display())]
+    Table {
         /// Which file.
         path: PathBuf,
+        /// Which table.
+        table: &'static str,
         /// What is wrong and how to mend it.
         problem: String,
     },
@@ -212,35 +218,60 @@ fn default_socket() -> PathBuf {
 impl Config {
     /// Reads and checks `path`.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(&text, path)
+        let (config, problems) = Self::examine(path)?;
+        config.unless(problems)
     }
 
     /// Checks `text`, which came from `path`.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|source| ConfigError::Parse {
+        let config = Self::read(text, path)?;
+        let problems = config.problems(path);
+        config.unless(problems)
+    }
+
+    /// Reads `path` and says everything that is wrong with its settings; the error
+    /// is for a file that could not be understood at all.
+    pub fn examine(path: &Path) -> Result<(Self, Vec<ConfigError>), ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let config = Self::read(&text, path)?;
+        let problems = config.problems(path);
+        Ok((config, problems))
+    }
+
+    fn read(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|source| ConfigError::Parse {
             path: path.to_owned(),
             source: Box::new(source),
-        })?;
-        if let Some(problem) = config.events.problem() {
-            return Err(ConfigError::Events {
+        })
+    }
+
+    fn problems(&self, path: &Path) -> Vec<ConfigError> {
+        let tables = [("events", self.events.problem())];
+        let of_tables = tables.into_iter().filter_map(|(table, problem)| {
+            Some(ConfigError::Table {
                 path: path.to_owned(),
-                problem,
-            });
+                table,
+                problem: problem?,
+            })
+        });
+        let of_profiles = self.profiles.iter().filter_map(|(name, profile)| {
+            Some(ConfigError::Profile {
+                path: path.to_owned(),
+                profile: name.clone(),
+                problem: profile.problem(name)?,
+            })
+        });
+        of_tables.chain(of_profiles).collect()
+    }
+
+    fn unless(self, problems: Vec<ConfigError>) -> Result<Self, ConfigError> {
+        match problems.into_iter().next() {
+            Some(problem) => Err(problem),
+            None => Ok(self),
         }
-        for (name, profile) in &config.profiles {
-            if let Some(problem) = profile.problem(name) {
-                return Err(ConfigError::Profile {
-                    path: path.to_owned(),
-                    profile: name.clone(),
-                    problem,
-                });
-            }
-        }
-        Ok(config)
     }
 
     /// Loads the policies of all profiles.
