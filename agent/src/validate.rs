@@ -169,7 +169,7 @@ mod tests {
     fn all_that_is_wrong_is_said_at_once() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("holdpointd.toml");
-        let text = "[events]\nspool_max_bytes = 1\n\
+        let text = "[events]\nspool_max_bytes = 1\n[metrics]\nlisten = '0.0.0.0:7446'\n\
                     [profiles.a]\nowner = ''\nusers = ['u']\npolicy = '/no/a.toml'\n\
                     [profiles.b]\nowner = 'o'\nusers = []\npolicy = '/no/b.toml'\n";
         fs::write(&path, text).unwrap();
@@ -178,6 +178,7 @@ mod tests {
         let lines: Vec<&str> = errors.lines().collect();
         let parts = [
             "[events]: `spool_max_bytes`",
+            "[metrics]: `listen`",
             "profile \"a\": `owner`",
             "profile \"b\": `users`",
             "profile a: can't read the policy /no/a.toml",

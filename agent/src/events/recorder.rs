@@ -73,6 +73,8 @@ struct Known {
     event: v1::OperationEvent,
     asked: bool,
     grounds: Option<Grounds>,
+    /// Its answer is in the kernel.
+    answered: bool,
 }
 
 /// See the module.
@@ -158,6 +160,19 @@ impl Recorder {
         });
     }
 
+    /// Its answer is in the kernel. Gives what that rests on, the first time.
+    pub fn arrived(&mut self, id: HoldId) -> Option<v1::Basis> {
+        let known = self.holds.get_mut(&id)?;
+        let again = std::mem::replace(&mut known.answered, true);
+        let basis = known.grounds.as_ref().map(|grounds| grounds.basis);
+        (!again).then(|| basis.unwrap_or_default())
+    }
+
+    /// Whether its answer is in the kernel.
+    pub fn has_arrived(&self, id: HoldId) -> bool {
+        self.holds.get(&id).is_some_and(|known| known.answered)
+    }
+
     /// The hold that people are asked about under `request_id`.
     pub fn by_request(&self, request_id: &str) -> Option<HoldId> {
         self.holds
@@ -225,6 +240,11 @@ impl Recorder {
             observed,
             session.map(|known| known.session.clone()),
         )))
+    }
+
+    /// The sessions that are known.
+    pub fn known_sessions(&self) -> impl Iterator<Item = &v1::Session> {
+        self.sessions.values().map(|known| &known.session)
     }
 
     /// Whether `session` is known.

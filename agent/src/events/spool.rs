@@ -139,6 +139,7 @@ pub struct Spool {
     added: u64,
     added_synced: u64,
     lost: Option<Lost>,
+    lost_ever: u64,
     gaps: u64,
     ended: bool,
     _lock: Flock<fs::File>,
@@ -179,6 +180,8 @@ pub struct Fill {
     pub acknowledged: u64,
     /// Events that were lost since the last gap, and are not declared yet.
     pub undeclared: u64,
+    /// Events that were lost since the daemon started, declared or not.
+    pub lost: u64,
     /// Gaps written since the daemon started.
     pub gaps: u64,
 }
@@ -270,6 +273,7 @@ impl Spool {
             added: 1,
             added_synced: 0,
             lost: None,
+            lost_ever: 0,
             gaps: 0,
             ended: false,
             _lock: lock,
@@ -319,6 +323,7 @@ impl Spool {
             last: self.next() - 1,
             acknowledged: self.acknowledged,
             undeclared: self.lost.as_ref().map_or(0, |lost| lost.count),
+            lost: self.lost_ever,
             gaps: self.gaps,
         }
     }
@@ -351,6 +356,7 @@ impl Spool {
                 }
             });
             lost.count = lost.count.saturating_add(1);
+            self.lost_ever = self.lost_ever.saturating_add(1);
         }
         appended
     }

@@ -189,6 +189,19 @@ fn what_was_left_out_is_said_at_the_beginning_and_at_the_end() {
 }
 
 #[test]
+fn an_answer_is_in_the_kernel_once() {
+    let mut recorder = Recorder::default();
+    read(&mut recorder);
+    recorder.answering(id(1), Grounds::on(v1::Basis::Grant));
+    recorder.answered(id(1));
+    assert!(!recorder.has_arrived(id(1)));
+    assert_eq!(recorder.arrived(id(1)), Some(v1::Basis::Grant));
+    assert_eq!(recorder.arrived(id(1)), None, "said again to the kernel");
+    assert!(recorder.has_arrived(id(1)));
+    assert_eq!(recorder.arrived(id(2)), None);
+}
+
+#[test]
 fn what_the_kernel_settled_alone_says_whose_it_was() {
     let mut recorder = Recorder::default();
     let known = KnownSession {

@@ -138,7 +138,8 @@ fn a_full_spool_drops_what_comes_and_says_how_much() {
         (kept + 2, "after".to_owned()),
     ];
     assert_eq!(all(&spool), expected);
-    assert_eq!((spool.fill().gaps, spool.fill().undeclared), (1, 0));
+    let fill = spool.fill();
+    assert_eq!((fill.gaps, fill.undeclared, fill.lost), (1, 0, 10));
 }
 
 #[test]
