@@ -150,6 +150,7 @@ impl<G: Gate + ?Sized> Daemon<G> {
                         .decided(&decided.request_id, grounds(decision, &decided.verdict));
                 }
                 self.carry_out(effects);
+                self.measure_decision(held.id, decision.verdict(), heard_ns);
                 self.granted_by(decision, &held, &ask, released);
             }
             Err(reason) => self.not_applied(decision, &reason.to_string()),
