@@ -465,7 +465,7 @@ proptest! {
                 }
                 Step::Reject(tid) => {
                     open.remove(&tid);
-                    holds.rejected(&format!("request-{tid}"), "no", false, now)
+                    holds.rejected(&format!("request-{tid}"), "no", RejectionCause::Unspecified, now)
                 }
                 Step::Released(tid) => {
                     present.remove(&tid);
