@@ -28,7 +28,7 @@ use crate::{
     process::say,
     scratch::Scratch,
     setup::{self, Needs},
-    stack::Approver,
+    stack::{Approver, Ports},
     vm::{Folder, Kernel, Parts, SAMPLE_POLICY, Stop},
 };
 use story::{Deciders, Story};
@@ -119,8 +119,8 @@ fn run(layout: &Layout, args: &Args, logs: &Folder, stop: &Stop) -> Result<()> {
     } else {
         guest::THIS_MACHINE
     };
-    let port = free_port()?;
-    let approver = Approver::configure(&bin_dir, private, &contexts, port, address)?;
+    let ports = free_ports()?;
+    let approver = Approver::configure(&bin_dir, private, &contexts, ports, address)?;
     approver.add_people()?;
     let _serving = approver.serve(&logs.file("approver.log"), None)?;
     let token = private.join("token");
@@ -139,7 +139,7 @@ fn run(layout: &Layout, args: &Args, logs: &Folder, stop: &Stop) -> Result<()> {
         let mut story = Story::new(link, &approver, &deciders, Stop::clone(stop));
         approver.log_in_people()?;
         let kernel = story.begin(Duration::from_mins(2))?;
-        introduce(args, port, &kernel);
+        introduce(args, ports.listen, &kernel);
         story.tell()
     };
     if args.on_host {
@@ -193,11 +193,16 @@ fn watch_for_signals() -> Result<Stop> {
     Ok(stop)
 }
 
-/// A port that nobody has now. Whoever takes it meanwhile makes the approver say
+/// Ports that nobody has now. Whoever takes one meanwhile makes the approver say
 /// so.
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).context("this machine has no free port")?;
-    Ok(listener.local_addr()?.port())
+fn free_ports() -> Result<Ports> {
+    let free = || TcpListener::bind(("127.0.0.1", 0)).context("this machine has no free port");
+    // Both at a time, or they could be the same.
+    let (listen, web) = (free()?, free()?);
+    Ok(Ports {
+        listen: listen.local_addr()?.port(),
+        web: web.local_addr()?.port(),
+    })
 }
 
 /// This program's side on the host.
