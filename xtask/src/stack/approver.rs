@@ -1,6 +1,7 @@
 //! An approver with two reviewers and an owner, and their logins.
 
 use std::{
+    fs,
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
@@ -21,6 +22,9 @@ pub(crate) const REVIEWERS: [&str; 2] = ["reviewer1", "reviewer2"];
 pub(crate) const OWNER: &str = "owner";
 /// Everybody who has an account, with a context of the same name.
 const PEOPLE: [&str; 3] = [REVIEWERS[0], REVIEWERS[1], OWNER];
+/// Who manages accounts and hosts, where somebody wants to see that.
+pub(crate) const ADMINISTRATOR: &str = "admin";
+
 /// Where it listens on the loopback address.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ports {
@@ -75,6 +79,11 @@ impl Approver {
         at_once(&PEOPLE[1..], |name| self.add(name, "reviewer"))
     }
 
+    /// Adds [`ADMINISTRATOR`], who has no context.
+    pub(crate) fn add_administrator(&self) -> Result<()> {
+        self.add(ADMINISTRATOR, "administrator")
+    }
+
     /// Starts it and waits until it listens.
     pub(crate) fn serve(&self, log: &Path, echo: Option<Echo>) -> Result<Service> {
         let mut command = mortal(self.bin_dir.join("holdpoint-approver"));
@@ -118,6 +127,28 @@ impl Approver {
         holdpoint
     }
 
+    /// Where its dashboard is, for programs and people of this machine.
+    pub(crate) fn dashboard(&self) -> String {
+        format!("https://127.0.0.1:{}", self.ports.web)
+    }
+
+    /// What signs its certificate.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.folder.join("approver/ca.pem")
+    }
+
+    /// A folder for one's own eyes.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn password(&self, name: &str) -> Result<String> {
+        let file = self.password_file(name);
+        let line =
+            fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        Ok(line.trim_end().to_owned())
+    }
+
     fn config(&self) -> PathBuf {
         self.folder.join("approver.toml")
     }
@@ -152,7 +183,7 @@ impl Approver {
                 .args(["login", "--approver"])
                 .arg(format!("https://127.0.0.1:{}", self.ports.listen))
                 .arg("--ca")
-                .arg(self.folder.join("approver/ca.pem"))
+                .arg(self.authority())
                 .args(["--user", name, "--password-file"])
                 .arg(self.password_file(name)),
         )
