@@ -41,9 +41,11 @@ pub(crate) fn cast(args: &Args, approver: &Approver, kernel: &str) {
 
 /// Says how to log in to the dashboard.
 pub(crate) fn logins(approver: &Approver) -> Result<()> {
-    page::heading("Open the dashboard now, and log in as a reviewer:");
     let dashboard = approver.dashboard();
-    let mut lines = vec![dashboard.clone(), String::new()];
+    page::heading(&format!(
+        "Open the dashboard now, {dashboard}, and log in as a reviewer:"
+    ));
+    let mut lines = Vec::new();
     for (name, may) in [
         (REVIEWERS[0], "decides"),
         (REVIEWERS[1], "decides"),
@@ -64,7 +66,9 @@ pub(crate) fn logins(approver: &Approver) -> Result<()> {
     );
     page::line(
         "elsewhere",
-        &format!("from another machine: ssh -L {port}:127.0.0.1:{port} and the name of this one"),
+        &format!(
+            "a browser on another machine needs the port: ssh -L {port}:127.0.0.1:{port} HERE"
+        ),
     );
     page::line("passwords", "made for this run alone");
     Ok(())

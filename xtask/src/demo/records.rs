@@ -1,6 +1,8 @@
 //! What happened, as `holdpoint events --json` tells it, and whether that is what
 //! the story has seen. Pure.
 
+use std::fmt;
+
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
@@ -12,6 +14,27 @@ pub(crate) struct Record(Value);
 
 /// How a record must tell of a request.
 pub(crate) type Tells = fn(&Record, &Request) -> bool;
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (index, kind, outcome) = (self.log_index(), self.kind(), self.outcome());
+        let (basis, detail) = (self.basis(), self.detail());
+        let request = self.request();
+        write!(
+            f,
+            "record {index}: {kind} {outcome}, request {request:?}, {basis:?} {detail:?}"
+        )
+    }
+}
+
+/// The records in words, for errors.
+pub(crate) fn listed(records: &[Record]) -> String {
+    if records.is_empty() {
+        return "no record".to_owned();
+    }
+    let words: Vec<String> = records.iter().map(Record::to_string).collect();
+    words.join("; ")
+}
 
 impl Record {
     /// One for each line.
@@ -57,6 +80,16 @@ impl Record {
         self.0.pointer("/record/time")?.as_i64()
     }
 
+    /// What an action rests on.
+    fn basis(&self) -> &str {
+        self.text("/record/unmapped/basis")
+    }
+
+    /// Why, in the program's words.
+    fn detail(&self) -> &str {
+        self.text("/record/status_detail")
+    }
+
     /// As [`Request::operation`] has it.
     fn operation(&self) -> String {
         let path = self.text("/record/process/file/path");
@@ -74,15 +107,18 @@ impl Record {
 
     /// It tells what became of the operation, as the host saw it.
     pub(crate) fn tells_operation(&self, request: &Request) -> bool {
-        let (outcome, basis) = match request.state() {
-            "approved" => ("released", "decision"),
-            "denied" | "flagged" => ("denied", "decision"),
-            "expired" => ("denied", "expiry"),
-            _ => ("abandoned", ""),
+        let outcome = match request.state() {
+            "approved" => "released",
+            "withdrawn" => "abandoned",
+            _ => "denied",
         };
-        self.outcome() == outcome
-            && self.text("/record/unmapped/basis") == basis
-            && self.operation() == request.operation()
+        let rests_on = match request.state() {
+            "approved" | "denied" | "flagged" => self.basis() == "decision",
+            // Where the approver's clock is the earlier one, the host hears of it.
+            "expired" => self.basis() == "expiry" || self.detail().contains("the request expired"),
+            _ => true,
+        };
+        self.outcome() == outcome && rests_on && self.operation() == request.operation()
     }
 
     /// It tells how the request was closed, by whom and why.
@@ -103,9 +139,9 @@ pub(crate) fn amiss(requests: &[Request], records: &[Record], tells: Tells) -> O
         about.next().is_some_and(|record| tells(record, request)) && about.next().is_none()
     };
     if let Some(request) = requests.iter().find(|request| !told(request)) {
-        return Some(format!("{request}; {records:?}"));
+        return Some(format!("{request}; but {}", listed(records)));
     }
-    (records.len() != requests.len()).then(|| format!("{records:?}"))
+    (records.len() != requests.len()).then(|| listed(records))
 }
 
 /// How long after it was approved an operation was released, in milliseconds: both
@@ -163,6 +199,17 @@ mod tests {
             assert!(amiss(&approved, &wrong, tells).is_some(), "{wrong:?}");
         }
         assert!(amiss(&[], &[released], tells).is_some());
+    }
+
+    #[test]
+    fn an_error_names_the_records_shortly() {
+        let found = amiss(&[], &[record("denied", "gate")], Record::tells_operation);
+        assert_eq!(
+            found.as_deref(),
+            Some(r#"record 7:  denied, request "r1", "gate" """#)
+        );
+        let found = amiss(&[request("denied", "x")], &[], Record::tells_operation).unwrap();
+        assert!(found.ends_with("; but no record"), "{found}");
     }
 
     #[test]

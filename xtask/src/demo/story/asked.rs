@@ -7,7 +7,7 @@ use super::{
     super::{
         page,
         people::Request,
-        records::{Record, Tells, amiss, delay},
+        records::{Record, Tells, amiss, delay, listed},
     },
     SOON, Story,
     deciding::typed,
@@ -23,8 +23,12 @@ impl Story<'_> {
     pub(super) fn was_prompt(&self, request: &Request) -> Result<()> {
         let query = format!("request:{} kind:decision,request", request.id());
         let records = self.approver.records(&query)?;
-        let delay = delay(&records)
-            .with_context(|| format!("expected: records of the release\nfound: {records:?}"))?;
+        let delay = delay(&records).with_context(|| {
+            format!(
+                "expected: when it was decided and released\nfound: {}",
+                listed(&records)
+            )
+        })?;
         let (seconds, hundredths) = (delay / 1_000, delay % 1_000 / 10);
         observe(
             !self.must_be_prompt || delay <= PROMPT,

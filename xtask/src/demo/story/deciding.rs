@@ -72,7 +72,7 @@ impl Story<'_> {
             bail!("expected: the decision of {who} is taken\nfound: {first:?}");
         }
         page::line(who, "the same once more, as if the answer had been lost");
-        let again = self.cast(who, &ballot, request)?;
+        let again = self.send(who, &ballot, request)?;
         let decision = |answer: &Answered| answer.body["decision"].clone();
         observe(
             again.status == TAKEN
@@ -142,6 +142,11 @@ impl Story<'_> {
     /// Decides in somebody's browser; shows what it sends and gets.
     fn cast(&mut self, who: &str, ballot: &Ballot, request: &Request) -> Result<Answered> {
         page::line(who, &ballot.in_words());
+        self.send(who, ballot, request)
+    }
+
+    /// The same, without showing what it sends.
+    fn send(&mut self, who: &str, ballot: &Ballot, request: &Request) -> Result<Answered> {
         let answer = self.browser(who)?.cast(ballot)?;
         let about = format!("request {}", request.short());
         page::line(who, &answer.in_words(&about));

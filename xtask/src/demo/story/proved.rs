@@ -14,6 +14,8 @@ use super::{
 };
 use crate::stack::{OWNER, REVIEWERS};
 
+/// What a person keeps in files, as `docs/security/evidence.md` has it.
+const KEY: &str = "log.key";
 const PROOF: &str = "decision.tlog-proof";
 const CHANGED: &str = "changed.tlog-proof";
 /// The exit status where a proof does not hold.
@@ -27,10 +29,8 @@ impl Story<'_> {
         let closing = by_person.or(self.closings.first()).cloned();
         let closing = closing.context("nothing was decided")?;
         self.whole(&closing)?;
-        let said = self.says(
-            REVIEWERS[0],
-            &["audit", "prove", closing.log_index(), "--output", PROOF],
-        )?;
+        let prove = ["audit", "prove", closing.log_index(), "--output", PROOF];
+        let said = self.says(REVIEWERS[0], &typed(&prove), &prove, &["Record", "Written"])?;
         observe(
             said.worked(),
             "the decision stands for itself now, in one file",
@@ -53,7 +53,8 @@ impl Story<'_> {
                 .json(REVIEWERS[0], &["audit", "checkpoint"])?;
             Ok(covers(&found))
         })?;
-        let said = self.says(REVIEWERS[0], &verify)?;
+        let lines = ["Checkpoint", "Integrity", "Completeness"];
+        let said = self.says(REVIEWERS[0], &typed(&verify), &verify, &lines)?;
         let full = [verify[0], verify[1], "--full"];
         let found = self.approver.json(REVIEWERS[0], &full)?;
         let size = number(&found["size"]).unwrap_or_default();
@@ -76,19 +77,27 @@ impl Story<'_> {
     fn believed(&mut self, closing: &Record) -> Result<()> {
         let key = self.approver.json(REVIEWERS[0], &["audit", "key"])?;
         let key = key["verifier_key"].as_str().context("the log has no key")?;
+        let folder = self.approver.folder();
+        fs::write(folder.join(KEY), format!("{key}\n")).context("cannot write the log's key")?;
+        let typed_key = format!("{} > {KEY}", typed(&["audit", "key"]));
+        page::line(REVIEWERS[0], &typed_key);
         let verify = |file| ["audit", "proof", "verify", file, "--key", key];
-        let said = self.says(OWNER, &verify(PROOF))?;
+        let says = |file| {
+            // The key is long; the owner has it from that file.
+            let typed = format!("{} --key \"$(cat {KEY})\"", typed(&verify(file)[..4]));
+            self.says(OWNER, &typed, &verify(file), &["Record", "is in the log"])
+        };
+        let said = says(PROOF)?;
         let found = self.approver.json(OWNER, &verify(PROOF))?;
         observe(
             said.worked() && proves(&found, closing),
             "proved without asking the approver: it was decided so, word for word",
             || format!("{said:?}, and {found}"),
         )?;
-        let folder = self.approver.folder();
         let proof = fs::read_to_string(folder.join(PROOF)).context("cannot read the proof")?;
         let changed = changed(&proof).context("the proof carries no record")?;
         fs::write(folder.join(CHANGED), changed).context("cannot write the changed proof")?;
-        let said = self.says(OWNER, &verify(CHANGED))?;
+        let said = says(CHANGED)?;
         observe(
             said.status == Some(UNSOUND),
             "with one letter of the record changed, it proves nothing",
@@ -96,11 +105,13 @@ impl Story<'_> {
         )
     }
 
-    /// Lets somebody call `holdpoint`; shows what they typed and were told.
-    fn says(&self, who: &str, words: &[&str]) -> Result<Said> {
-        page::line(who, &typed(words));
+    /// Lets somebody call `holdpoint`; shows what they typed and the lines they were
+    /// told that begin so.
+    fn says(&self, who: &str, typed: &str, words: &[&str], lines: &[&str]) -> Result<Said> {
+        page::line(who, typed);
         let said = self.approver.say(who, words)?;
-        for line in said.headlines() {
+        let shown = |line: &&str| lines.iter().any(|start| line.starts_with(start));
+        for line in said.headlines().filter(shown) {
             page::line(who, line);
         }
         if !said.worked() {
