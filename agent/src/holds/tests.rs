@@ -1,6 +1,6 @@
 //! Properties and stories of the hold state machine.
 
-use holdpoint_proto::v1::host_message::Message;
+use holdpoint_proto::v1::{RejectionCause, host_message::Message};
 use proptest::prelude::*;
 
 use super::*;
