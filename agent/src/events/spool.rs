@@ -9,6 +9,7 @@
 //! room, and never writes over an event.
 
 mod frame;
+mod lost;
 mod marks;
 mod segment;
 #[cfg(test)]
@@ -28,7 +29,11 @@ use nix::fcntl::{Flock, FlockArg};
 use prost::Message as _;
 use tracing::warn;
 
-use self::{marks::Marks, segment::Segment};
+use self::{
+    lost::{Loss, Lost},
+    marks::Marks,
+    segment::Segment,
+};
 
 /// Most events the approver takes at once.
 const BATCH_EVENTS: usize = 1_000;
@@ -112,16 +117,6 @@ pub enum Before {
         /// When it last wrote something.
         last: Option<SystemTime>,
     },
-}
-
-/// Events that were not kept.
-#[derive(Clone, Debug)]
-struct Lost {
-    count: u64,
-    since: Option<prost_types::Timestamp>,
-    why: String,
-    /// It was for want of room, so it takes some to go on.
-    full: bool,
 }
 
 /// See the module.
@@ -322,7 +317,7 @@ impl Spool {
             max_bytes: self.max_bytes,
             last: self.next() - 1,
             acknowledged: self.acknowledged,
-            undeclared: self.lost.as_ref().map_or(0, |lost| lost.count),
+            undeclared: self.lost.as_ref().map_or(0, Lost::at_least),
             lost: self.lost_ever,
             gaps: self.gaps,
         }
@@ -343,22 +338,22 @@ impl Spool {
         if self.ended {
             return Err(NotKept::Disk(io::Error::other("the spool was ended")));
         }
-        let time = event.time;
+        let (time, loss) = (event.time, Loss::of(&event));
         let appended = self.declare_lost(time).and_then(|()| self.write(event));
         if let Err(error) = &appended {
-            let lost = self.lost.get_or_insert_with(|| {
-                warn!(%error, "events are lost from now on; a gap will say so");
-                Lost {
-                    count: 0,
-                    since: time,
-                    why: error.to_string(),
-                    full: matches!(error, NotKept::Full),
-                }
-            });
-            lost.count = lost.count.saturating_add(1);
-            self.lost_ever = self.lost_ever.saturating_add(1);
+            self.lose(loss, error);
         }
         appended
+    }
+
+    fn lose(&mut self, loss: Loss, error: &NotKept) {
+        self.lost_ever = self.lost_ever.saturating_add(loss.of_the_spool());
+        if let Some(lost) = &mut self.lost {
+            lost.and(loss);
+        } else {
+            warn!(%error, "events are lost from now on; a gap will say so");
+            self.lost = Some(Lost::first(loss, error));
+        }
     }
 
     /// Writes the gap of what was lost before, if anything was.
@@ -369,12 +364,7 @@ impl Spool {
         if lost.full && self.bytes() + self.segment_bytes() > self.max_bytes {
             return Err(NotKept::Full);
         }
-        let gap = v1::Gap {
-            cause: v1::GapCause::Spool.into(),
-            lost: lost.count,
-            since: lost.since,
-            detail: lost.why.clone(),
-        };
+        let gap = lost.gap();
         self.write(v1::Event {
             sequence: 0,
             time: now,

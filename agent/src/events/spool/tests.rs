@@ -30,10 +30,30 @@ fn open(directory: &Path) -> (Spool, Before) {
     Spool::open(directory, MIN_BYTES).unwrap()
 }
 
+fn gap(lost: u64, since: Option<i64>, detail: &str) -> v1::Event {
+    v1::Event {
+        body: Some(v1::event::Body::Gap(v1::Gap {
+            cause: v1::GapCause::RingBuffer.into(),
+            lost,
+            since: since.map(|seconds| prost_types::Timestamp { seconds, nanos: 0 }),
+            detail: detail.to_owned(),
+        })),
+        ..event("")
+    }
+}
+
 fn sync(spool: &mut Spool) {
     if let Some(unsynced) = spool.unsynced() {
         unsynced.sync().unwrap();
         spool.synced(&unsynced);
+    }
+}
+
+/// The gap that the events which may be sent begin with.
+fn first_gap(spool: &Spool) -> v1::Gap {
+    match spool.batch(0).unwrap()[0].body.clone() {
+        Some(v1::event::Body::Gap(gap)) => gap,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -164,6 +184,68 @@ fn an_event_that_is_too_large_is_declared_and_stops_nothing() {
         all(&spool),
         [(1, "gap of 1".to_owned()), (2, "a".to_owned())]
     );
+}
+
+#[test]
+fn a_gap_that_is_too_large_is_declared_by_one_that_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(directory.path());
+    let huge = "x".repeat(frame::MAX_EVENT + 1);
+    assert!(spool.append(gap(7, None, &huge)).is_err());
+    spool.append(event("a")).unwrap();
+    sync(&mut spool);
+    let told = first_gap(&spool);
+    assert_eq!((told.lost, &*told.detail), (7, "the event is too large"));
+}
+
+#[test]
+fn a_gap_that_finds_no_room_stands_for_all_it_was_to_declare() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(directory.path());
+    let mut kept = 0;
+    while spool.append(event(&"x".repeat(100_000))).is_ok() {
+        kept += 1;
+    }
+    assert!(spool.append(gap(5_000, Some(900), "of the ring")).is_err());
+    assert_eq!(spool.fill().undeclared, 5_001);
+    assert_eq!(spool.fill().lost, 1, "the others are not the spool's loss");
+    drop(spool);
+    // The next daemon finds it full, and does not know how much is missing.
+    let (mut spool, _) = open(directory.path());
+    spool.max_bytes = spool.bytes();
+    assert!(spool.append(gap(0, Some(800), "of a daemon")).is_err());
+    assert!(spool.append(event("small")).is_err());
+    assert!(spool.fill().undeclared > 0);
+    spool.max_bytes = MIN_BYTES;
+    spool.acknowledge(kept).unwrap();
+    spool.append(event("after")).unwrap();
+    sync(&mut spool);
+    let told = first_gap(&spool);
+    assert_eq!((told.lost, told.since.map(|at| at.seconds)), (0, Some(800)));
+    assert_eq!(
+        told.detail,
+        "the spool is full; what is missing too: of a daemon; 1 events are known to be missing"
+    );
+}
+
+#[test]
+fn what_a_lost_gap_knew_is_told_with_the_rest() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(directory.path());
+    let huge = "x".repeat(frame::MAX_EVENT + 1);
+    for (lost, since, expected) in [(5_000, Some(900), Some(900)), (7, None, None)] {
+        assert!(spool.append(event(&huge)).is_err());
+        spool.max_bytes = 0;
+        assert!(spool.append(gap(lost, since, "of the ring")).is_err());
+        spool.max_bytes = MIN_BYTES;
+        let number = spool.append(event("after")).unwrap();
+        sync(&mut spool);
+        spool.acknowledge(number - 2).unwrap();
+        let told = first_gap(&spool);
+        assert_eq!(told.lost, lost + 1);
+        assert_eq!(told.since.map(|at| at.seconds), expected);
+        spool.acknowledge(number).unwrap();
+    }
 }
 
 #[test]
