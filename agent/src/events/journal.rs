@@ -153,13 +153,20 @@ impl Journal {
     }
 
     async fn sync(&self) -> std::io::Result<()> {
-        let Some(unsynced) = lock(&self.0.spool).unsynced() else {
+        let Some(unsynced) = lock(&self.0.spool).unsynced()? else {
             return Ok(());
         };
-        let unsynced = tokio::task::spawn_blocking(move || unsynced.sync().map(|()| unsynced))
-            .await
-            .map_err(std::io::Error::other)??;
+        let (unsynced, result) = tokio::task::spawn_blocking(move || {
+            let result = unsynced.sync();
+            (unsynced, result)
+        })
+        .await
+        .map_err(std::io::Error::other)?;
         let mut spool = lock(&self.0.spool);
+        if let Err(error) = result {
+            spool.not_synced(&unsynced);
+            return Err(error);
+        }
         spool.synced(&unsynced);
         self.0.synced.send_replace(spool.last_synced());
         Ok(())

@@ -392,37 +392,46 @@ impl Spool {
     }
 
     fn begin_segment_if_due(&mut self) -> io::Result<()> {
-        let due = self
-            .segments
-            .back()
-            .is_some_and(|active| active.len() >= self.segment_bytes());
-        if due {
-            let fresh = Segment::create(&self.directory, self.id, self.next())?;
-            self.segments.push_back(fresh);
-            self.added += 1;
+        let Some(active) = self.segments.back() else {
+            return Ok(());
+        };
+        if active.len() < self.segment_bytes() && !active.doubtful {
+            return Ok(());
         }
+        let takes_the_place = active.is_empty();
+        let fresh = Segment::create(&self.directory, self.id, self.next())?;
+        if takes_the_place {
+            self.segments.pop_back();
+        }
+        self.segments.push_back(fresh);
+        self.added += 1;
         Ok(())
     }
 
     /// What is not on disk for certain yet; none if all is.
-    pub fn unsynced(&self) -> Option<Unsynced> {
+    pub fn unsynced(&mut self) -> io::Result<Option<Unsynced>> {
+        // Behind what may be lost there must be a file that is not.
+        if self.segments.back().is_some_and(|active| active.doubtful) {
+            self.begin_segment_if_due()?;
+        }
         let upto = self.next() - 1;
         let added = self.added != self.added_synced;
         if upto == self.synced && !added {
-            return None;
+            return Ok(None);
         }
-        Some(Unsynced {
+        Ok(Some(Unsynced {
             id: self.id,
             files: self
                 .segments
                 .iter()
                 .filter(|segment| segment.end() - 1 > self.synced || segment.is_empty())
+                .filter(|segment| !segment.doubtful)
                 .map(|segment| Arc::clone(&segment.file))
                 .collect(),
             directory: added.then(|| self.directory.clone()),
             added: self.added,
             upto,
-        })
+        }))
     }
 
     /// `unsynced` is on disk.
@@ -436,9 +445,25 @@ impl Spool {
         self.remove_acknowledged();
     }
 
+    /// `unsynced` could not be brought to the disk. The system tells that once and
+    /// then takes for written what it lost. So nothing is asked of these files any
+    /// more: the next ones begin behind them, and once those are on disk the numbers
+    /// in here are certain, if not the events. One that is gone is a hole, which a
+    /// [`Batch`] declares.
+    pub fn not_synced(&mut self, unsynced: &Unsynced) {
+        if unsynced.id != self.id {
+            return;
+        }
+        for segment in &mut self.segments {
+            let unsure = segment.is_empty() || segment.end() - 1 > self.synced;
+            segment.doubtful |= unsure && segment.base <= unsynced.upto + 1;
+        }
+    }
+
     /// Brings everything to the disk, and waits.
     fn sync(&mut self) -> Result<(), SpoolError> {
-        if let Some(unsynced) = self.unsynced() {
+        let unsynced = self.unsynced().map_err(file("sync", &self.directory))?;
+        if let Some(unsynced) = unsynced {
             unsynced.sync().map_err(file("sync", &self.directory))?;
             self.synced(&unsynced);
         }

@@ -30,6 +30,8 @@ pub(super) struct Segment {
     ends: Vec<u32>,
     /// A failed write left something behind the last event.
     littered: bool,
+    /// A failed sync may have lost some of it, and no later one would say so.
+    pub(super) doubtful: bool,
 }
 
 /// Where one event is.
@@ -132,6 +134,7 @@ impl Segment {
             path,
             ends: Vec::new(),
             littered: false,
+            doubtful: false,
         })
     }
 
@@ -163,6 +166,7 @@ impl Segment {
             path: path.to_owned(),
             ends,
             littered: false,
+            doubtful: false,
         };
         Ok(Some((segment, cut)))
     }

@@ -335,7 +335,7 @@ fn a_new_spool_begins_with_a_gap_and_has_what_was_not_given_out() {
         spool.append(event(text)).unwrap();
     }
     assert!(lengths(directory.path()).len() > 2);
-    let on_its_way = spool.unsynced().unwrap();
+    let on_its_way = spool.unsynced().unwrap().unwrap();
     let Some(v1::event::Body::Gap(why)) = gap(0, None, "why").body else {
         panic!("no gap");
     };
@@ -398,6 +398,43 @@ fn a_mark_of_an_end_that_cannot_be_read_is_none() {
     drop(spool);
     fs::write(directory.path().join(folder::ENDED), "").unwrap();
     assert!(matches!(open(directory.path()).1, Before::Killed { .. }));
+}
+
+#[test]
+fn what_a_failed_sync_lost_is_a_hole_and_its_numbers_are_not_used_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(directory.path());
+    spool.append(event("a")).unwrap();
+    sync(&mut spool);
+    let path = Segment::path(directory.path(), 1);
+    let safe = fs::metadata(&path).unwrap().len();
+    for text in ["b", "c"] {
+        spool.append(event(text)).unwrap();
+    }
+    let mut unsynced = spool.unsynced().unwrap().unwrap();
+    // What cannot be synced.
+    unsynced.files = vec![Arc::new(fs::File::open("/dev/null").unwrap())];
+    unsynced.sync().unwrap_err();
+    spool.not_synced(&unsynced);
+    assert_eq!(spool.last_synced(), 1);
+    let again = spool.unsynced().unwrap().unwrap();
+    assert_eq!(lengths(directory.path()).len(), 2);
+    // The new file may fail, too, before it has an event.
+    spool.not_synced(&again);
+    sync(&mut spool);
+    assert_eq!(lengths(directory.path()).len(), 2);
+    assert_eq!(spool.append(event("d")).unwrap(), 4);
+    sync(&mut spool);
+    assert_eq!(spool.unsynced().unwrap().map(|left| left.upto), None);
+    drop(spool);
+    // The disk never had them.
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(safe).unwrap();
+    let (mut spool, _) = open(directory.path());
+    assert_eq!(spool.append(event("e")).unwrap(), 5);
+    sync(&mut spool);
+    let found: Vec<String> = all(&spool).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(found, ["a", "gap of 1", "gap of 1", "d", "e"]);
 }
 
 #[test]
