@@ -11,6 +11,9 @@ mod manager;
 mod measuring;
 mod reading;
 mod recording;
+mod stopping;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -212,7 +215,7 @@ pub async fn run_counted<G: Gate + ?Sized>(
         }
     }
     daemon.notifier.stopping();
-    daemon.stop_recording().await;
+    daemon.stop(gate_events, observations).await;
     info!(
         held = daemon.holds.len(),
         "stopping; what is held stays held"

@@ -38,8 +38,9 @@ pub(super) struct Recording {
     /// Boot time at which the daemon started: what was held before was found by an
     /// earlier one.
     started_ns: u64,
-    /// When the gate was last asked for what it lost.
-    asked_for_losses: SystemTime,
+    /// When the gate last said what it had lost; none if it has not yet: what it lost
+    /// before may be as old as the machine.
+    asked_for_losses: Option<SystemTime>,
     /// All that it lost since the daemon started.
     lost: Losses,
     /// What was last told of enforcement.
@@ -59,7 +60,7 @@ impl Recording {
             metrics,
             secret,
             started_ns,
-            asked_for_losses: SystemTime::now(),
+            asked_for_losses: None,
             lost: Losses::NONE,
             told: None,
         }
@@ -310,37 +311,26 @@ impl<G: Gate + ?Sized> Daemon<G> {
         }
     }
 
-    /// The last words of an end in order.
-    pub(super) async fn stop_recording(&mut self) {
-        self.note_losses();
-        let hello = self.hello.borrow().clone();
-        self.recording
-            .enforcement(&hello, &self.enforcement, v1::Lifecycle::Stopping);
-        if let Err(error) = self.recording.journal.end().await {
-            warn!(%error, "the next start will take this end for a crash");
-        }
-    }
-
     /// Declares what the gate could not tell.
     pub(super) fn note_losses(&mut self) {
-        let since = self.recording.asked_for_losses;
         let now = SystemTime::now();
-        match self.gate.losses() {
-            Ok(Losses::NONE) => {}
-            Ok(losses) => {
-                warn!(?losses, "the gate could not tell everything; a gap says so");
-                self.recording.lost = self.recording.lost.and(losses);
-                for body in Recorder::lost(losses, timestamp(since)) {
-                    self.recording.write(Some(body));
-                }
-                // Written first: dying in between declares it twice, never not at all.
-                if let Err(error) = self.gate.declared(losses) {
-                    trouble(&error);
-                }
-            }
-            Err(error) => trouble(&error),
+        let losses = match self.gate.losses() {
+            Ok(losses) => losses,
+            Err(error) => return trouble(&error),
+        };
+        let since = self.recording.asked_for_losses.replace(now);
+        if losses == Losses::NONE {
+            return;
         }
-        self.recording.asked_for_losses = now;
+        warn!(?losses, "the gate could not tell everything; a gap says so");
+        self.recording.lost = self.recording.lost.and(losses);
+        for body in Recorder::lost(losses, since.map(timestamp)) {
+            self.recording.write(Some(body));
+        }
+        // Written first: dying in between declares it twice, never not at all.
+        if let Err(error) = self.gate.declared(losses) {
+            trouble(&error);
+        }
     }
 
     /// Tells of holds that are gone from the kernel without a word of their end.

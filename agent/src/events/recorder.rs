@@ -277,8 +277,9 @@ impl Recorder {
         told
     }
 
-    /// The gate could not tell everything.
-    pub fn lost(losses: Losses, since: prost_types::Timestamp) -> Vec<Body> {
+    /// The gate could not tell everything. `since` is when it was last known to have
+    /// lost nothing more; none if nobody knows.
+    pub fn lost(losses: Losses, since: Option<prost_types::Timestamp>) -> Vec<Body> {
         let parts = [
             (
                 losses.holds,
@@ -293,6 +294,10 @@ impl Recorder {
                 "operations that were settled without a hold, beyond what one session may have \
                  told in a second (`session_events_per_second`)",
             ),
+            (
+                losses.unread,
+                "records of the gate that this version of holdpointd does not understand",
+            ),
         ];
         parts
             .into_iter()
@@ -301,7 +306,7 @@ impl Recorder {
                 Body::Gap(v1::Gap {
                     cause: v1::GapCause::RingBuffer.into(),
                     lost,
-                    since: Some(since),
+                    since,
                     detail: detail.to_owned(),
                 })
             })

@@ -278,20 +278,21 @@ fn each_kind_of_loss_is_declared_apart() {
         holds: 1,
         room: 0,
         rate: 2,
+        unread: 3,
     };
-    let since = prost_types::Timestamp {
+    let since = Some(prost_types::Timestamp {
         seconds: 5,
         nanos: 0,
-    };
+    });
     let told: Vec<u64> = Recorder::lost(losses, since)
         .into_iter()
         .map(|body| match body {
             Body::Gap(gap) => {
-                assert_eq!(gap.since, Some(since));
+                assert_eq!(gap.since, since);
                 gap.lost
             }
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(told, [1, 2]);
+    assert_eq!(told, [1, 2, 3]);
 }
