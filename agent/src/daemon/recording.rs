@@ -1,8 +1,12 @@
 //! What the running daemon tells of itself: the recorder, fed, and its events
 //! written down.
 //!
-//! Whatever a person or a rule decided is written down before it is carried out.
-//! Nothing here may fail the daemon: what could not be written is declared later.
+//! That people are asked is written down before they are. Which answer an operation
+//! gets, from a rule, a grant, a person or the deadline, is kept in mind and written
+//! down with what came of it, once the kernel says that: after it was carried out.
+//! A daemon that dies in between leaves the end to the next one, which tells it
+//! without its grounds. Nothing here may fail the daemon: what could not be written
+//! is declared later.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -56,7 +60,7 @@ impl Recording {
     ) -> Self {
         Self {
             journal,
-            recorder: Recorder::default(),
+            recorder: Recorder::new(started_ns),
             metrics,
             secret,
             started_ns,
@@ -164,7 +168,8 @@ impl Recording {
         self.recorder.read(id, context);
     }
 
-    /// It was judged, and this is what comes of it. Told before that is carried out.
+    /// It was judged, and this is what comes of it. If that is a question, it is
+    /// written down; an answer is kept in mind.
     pub(super) fn ruled(&mut self, held: &Held, ruling: &Ruling, effects: &[Effect]) {
         let id = held.id;
         match ruling {
@@ -250,7 +255,7 @@ impl<G: Gate + ?Sized> Daemon<G> {
             return;
         }
         if !self.recording.recorder.knows(observed.session) {
-            self.note_sessions(false);
+            self.note_sessions();
         }
         let ago = Duration::from_nanos(self.gate.now_ns().saturating_sub(observed.at_ns));
         let now = SystemTime::now();
@@ -281,9 +286,8 @@ impl<G: Gate + ?Sized> Daemon<G> {
         self.observed(&observed);
     }
 
-    /// Tells of sessions that began or ended. Those that were there when the daemon
-    /// started are only learnt of, `adopting`.
-    pub(super) fn note_sessions(&mut self, adopting: bool) {
+    /// Tells of sessions that began or ended; the first time, of all there are.
+    pub(super) fn note_sessions(&mut self) {
         let sessions = match self.gate.sessions() {
             Ok(sessions) => sessions,
             Err(error) => return trouble(&error),
@@ -306,7 +310,7 @@ impl<G: Gate + ?Sized> Daemon<G> {
                 (session.id, known)
             })
             .collect();
-        for body in self.recording.recorder.sessions(known, adopting) {
+        for body in self.recording.recorder.sessions(known) {
             self.recording.write(Some(body));
         }
     }

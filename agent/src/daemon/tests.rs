@@ -195,6 +195,59 @@ async fn a_daemon_that_stops_tells_of_all_that_it_took_from_the_kernel() {
 }
 
 #[tokio::test]
+async fn a_hold_whose_process_died_without_a_daemon_ends() {
+    let machine = Machine::new();
+    let running = machine.start().await;
+    let (task, _) = machine.exec("/usr/bin/curl");
+    let held = machine.told(v1::Action::Held, 1).await;
+    running.stop().await;
+    machine.gate.exit(task);
+    let running = machine.start().await;
+    let abandoned = machine.told(v1::Action::Abandoned, 1).await;
+    // Long enough to look again.
+    tokio::time::sleep(2 * RECONCILE_EVERY).await;
+    running.stop().await;
+    assert_eq!(abandoned[0].hold_id, held[0].hold_id);
+    assert_eq!(machine.operations().len(), 2);
+}
+
+#[tokio::test]
+async fn a_daemon_that_starts_tells_of_all_sessions_there_are() {
+    let machine = Machine::new();
+    let ends = machine
+        .gate
+        .begin_session(2, "coding", "ada", 1000)
+        .unwrap();
+    machine.start().await.stop().await;
+    machine.gate.end_session(ends.id);
+    machine.start().await.stop().await;
+    let mut starts: Vec<Vec<(String, bool)>> = Vec::new();
+    for body in machine.events() {
+        match body {
+            Body::Enforcement(event) if event.lifecycle() == v1::Lifecycle::Started => {
+                starts.push(Vec::new());
+            }
+            Body::Session(event) => {
+                let told = (event.session.unwrap().id, event.ended);
+                starts.last_mut().unwrap().push(told);
+            }
+            _ => {}
+        }
+    }
+    for told in &mut starts {
+        told.sort();
+    }
+    let goes_on = (machine.session.to_string(), false);
+    assert_eq!(
+        starts,
+        [
+            vec![goes_on.clone(), (ends.id.to_string(), false)],
+            vec![goes_on]
+        ]
+    );
+}
+
+#[tokio::test]
 async fn what_was_lost_before_the_daemon_started_is_as_old_as_nobody_knows() {
     let machine = Machine::new();
     machine.gate.lose_events(true);
