@@ -547,19 +547,28 @@ impl Spool {
             time: Some(SystemTime::now().into()),
             body: Some(v1::event::Body::Gap(gap)),
         };
-        self.carry_over(gap);
+        let begun = self.carry_over(gap);
         for (sequence, place) in left {
-            self.carry_over(batch::event_or_gap(sequence, place.as_ref()));
+            let event = batch::event_or_gap(sequence, place.as_ref());
+            if begun {
+                self.carry_over(event);
+            } else {
+                // Counted if it fails. A gap comes first, whatever it has to say.
+                let _ = self.append(event);
+            }
         }
         Ok(())
     }
 
-    /// Writes an event from before those that are lost at the moment.
-    fn carry_over(&mut self, event: v1::Event) {
+    /// Writes an event from before those that are lost at the moment, and gives
+    /// whether it is kept.
+    fn carry_over(&mut self, event: v1::Event) -> bool {
         let loss = Loss::of(&event);
-        if let Err(error) = self.write(event) {
-            self.lose(loss, &error);
+        let written = self.write(event);
+        if let Err(error) = &written {
+            self.lose(loss, error);
         }
+        written.is_ok()
     }
 
     /// The approver has everything up to `sequence`: it is removed.

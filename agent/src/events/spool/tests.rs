@@ -363,6 +363,22 @@ fn a_new_spool_begins_with_a_gap_and_has_what_was_not_given_out() {
 }
 
 #[test]
+fn a_new_spool_whose_first_gap_is_not_kept_begins_with_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(directory.path());
+    spool.append(event("a")).unwrap();
+    let Some(v1::event::Body::Gap(why)) = gap(0, None, &"x".repeat(frame::MAX_EVENT)).body else {
+        panic!("no gap");
+    };
+    spool.begin_anew(why).unwrap();
+    sync(&mut spool);
+    assert_eq!(
+        all(&spool),
+        [(1, "gap of 0".to_owned()), (2, "a".to_owned())]
+    );
+}
+
+#[test]
 fn an_end_in_order_is_none_if_what_was_written_last_is_gone() {
     for damaged in 1..=3_u64 {
         let directory = tempfile::tempdir().unwrap();
