@@ -11,6 +11,9 @@ mod manager;
 mod measuring;
 mod reading;
 mod recording;
+mod stopping;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -207,12 +210,12 @@ pub async fn run_counted<G: Gate + ?Sized>(
                 if let Err(error) = daemon.gate.sweep_sessions() {
                     warn!(%error, "cannot forget sessions that are over");
                 }
-                daemon.note_sessions(false);
+                daemon.note_sessions();
             }
         }
     }
     daemon.notifier.stopping();
-    daemon.stop_recording().await;
+    daemon.stop(gate_events, observations).await;
     info!(
         held = daemon.holds.len(),
         "stopping; what is held stays held"
@@ -241,7 +244,7 @@ impl<G: Gate + ?Sized> Daemon<G> {
         if let Some(report) = canary_reports.recv().await {
             self.canary_reported(report);
         }
-        self.note_sessions(true);
+        self.note_sessions();
         self.recording.policies(&self.profiles);
         for change in ended_grants {
             self.tell_grant(change);
@@ -430,7 +433,7 @@ impl<G: Gate + ?Sized> Daemon<G> {
         };
         let answer = callers.answer(request.caller, request.call);
         if matches!(answer, Answer::SessionBegun(_)) {
-            self.note_sessions(false);
+            self.note_sessions();
         }
         // The caller may be gone; then nobody is left to tell.
         let _ = request.answer.send(answer);

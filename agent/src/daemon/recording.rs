@@ -1,8 +1,12 @@
 //! What the running daemon tells of itself: the recorder, fed, and its events
 //! written down.
 //!
-//! Whatever a person or a rule decided is written down before it is carried out.
-//! Nothing here may fail the daemon: what could not be written is declared later.
+//! That people are asked is written down before they are. Which answer an operation
+//! gets, from a rule, a grant, a person or the deadline, is kept in mind and written
+//! down with what came of it, once the kernel says that: after it was carried out.
+//! A daemon that dies in between leaves the end to the next one, which tells it
+//! without its grounds. Nothing here may fail the daemon: what could not be written
+//! is declared later.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -38,8 +42,9 @@ pub(super) struct Recording {
     /// Boot time at which the daemon started: what was held before was found by an
     /// earlier one.
     started_ns: u64,
-    /// When the gate was last asked for what it lost.
-    asked_for_losses: SystemTime,
+    /// When the gate last said what it had lost; none if it has not yet: what it lost
+    /// before may be as old as the machine.
+    asked_for_losses: Option<SystemTime>,
     /// All that it lost since the daemon started.
     lost: Losses,
     /// What was last told of enforcement.
@@ -55,11 +60,11 @@ impl Recording {
     ) -> Self {
         Self {
             journal,
-            recorder: Recorder::default(),
+            recorder: Recorder::new(started_ns),
             metrics,
             secret,
             started_ns,
-            asked_for_losses: SystemTime::now(),
+            asked_for_losses: None,
             lost: Losses::NONE,
             told: None,
         }
@@ -163,7 +168,8 @@ impl Recording {
         self.recorder.read(id, context);
     }
 
-    /// It was judged, and this is what comes of it. Told before that is carried out.
+    /// It was judged, and this is what comes of it. If that is a question, it is
+    /// written down; an answer is kept in mind.
     pub(super) fn ruled(&mut self, held: &Held, ruling: &Ruling, effects: &[Effect]) {
         let id = held.id;
         match ruling {
@@ -249,7 +255,7 @@ impl<G: Gate + ?Sized> Daemon<G> {
             return;
         }
         if !self.recording.recorder.knows(observed.session) {
-            self.note_sessions(false);
+            self.note_sessions();
         }
         let ago = Duration::from_nanos(self.gate.now_ns().saturating_sub(observed.at_ns));
         let now = SystemTime::now();
@@ -280,9 +286,8 @@ impl<G: Gate + ?Sized> Daemon<G> {
         self.observed(&observed);
     }
 
-    /// Tells of sessions that began or ended. Those that were there when the daemon
-    /// started are only learnt of, `adopting`.
-    pub(super) fn note_sessions(&mut self, adopting: bool) {
+    /// Tells of sessions that began or ended; the first time, of all there are.
+    pub(super) fn note_sessions(&mut self) {
         let sessions = match self.gate.sessions() {
             Ok(sessions) => sessions,
             Err(error) => return trouble(&error),
@@ -305,42 +310,31 @@ impl<G: Gate + ?Sized> Daemon<G> {
                 (session.id, known)
             })
             .collect();
-        for body in self.recording.recorder.sessions(known, adopting) {
+        for body in self.recording.recorder.sessions(known) {
             self.recording.write(Some(body));
-        }
-    }
-
-    /// The last words of an end in order.
-    pub(super) async fn stop_recording(&mut self) {
-        self.note_losses();
-        let hello = self.hello.borrow().clone();
-        self.recording
-            .enforcement(&hello, &self.enforcement, v1::Lifecycle::Stopping);
-        if let Err(error) = self.recording.journal.end().await {
-            warn!(%error, "the next start will take this end for a crash");
         }
     }
 
     /// Declares what the gate could not tell.
     pub(super) fn note_losses(&mut self) {
-        let since = self.recording.asked_for_losses;
         let now = SystemTime::now();
-        match self.gate.losses() {
-            Ok(Losses::NONE) => {}
-            Ok(losses) => {
-                warn!(?losses, "the gate could not tell everything; a gap says so");
-                self.recording.lost = self.recording.lost.and(losses);
-                for body in Recorder::lost(losses, timestamp(since)) {
-                    self.recording.write(Some(body));
-                }
-                // Written first: dying in between declares it twice, never not at all.
-                if let Err(error) = self.gate.declared(losses) {
-                    trouble(&error);
-                }
-            }
-            Err(error) => trouble(&error),
+        let losses = match self.gate.losses() {
+            Ok(losses) => losses,
+            Err(error) => return trouble(&error),
+        };
+        let since = self.recording.asked_for_losses.replace(now);
+        if losses == Losses::NONE {
+            return;
         }
-        self.recording.asked_for_losses = now;
+        warn!(?losses, "the gate could not tell everything; a gap says so");
+        self.recording.lost = self.recording.lost.and(losses);
+        for body in Recorder::lost(losses, since.map(timestamp)) {
+            self.recording.write(Some(body));
+        }
+        // Written first: dying in between declares it twice, never not at all.
+        if let Err(error) = self.gate.declared(losses) {
+            trouble(&error);
+        }
     }
 
     /// Tells of holds that are gone from the kernel without a word of their end.

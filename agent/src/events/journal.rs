@@ -2,7 +2,9 @@
 //! a task of its own brings it to the disk.
 //!
 //! Appending writes and never waits for the disk: the daemon must go on
-//! answering holds. Whoever reads waits for [`Journal::synced`].
+//! answering holds. Nor does it wait for whoever reads, which happens beside it,
+//! up to [`Journal::synced`]. Only a spool that takes the place of another is made
+//! while everybody waits, once, for as long as it takes to copy what was not sent.
 
 use std::{
     path::Path,
@@ -86,6 +88,19 @@ impl Journal {
                         .to_owned(),
                 }));
             }
+            Before::Cut { missing, last } => {
+                warn!(missing, "the end of the spool is gone; a gap says it");
+                journal.record(Body::Gap(v1::Gap {
+                    cause: v1::GapCause::Spool.into(),
+                    // The approver may have some of them.
+                    lost: 0,
+                    since: last.map(timestamp),
+                    detail: format!(
+                        "the last {missing} events of the spool are gone from the disk; those \
+                         of them that had not been sent are missing"
+                    ),
+                }));
+            }
             // Nobody has heard of this host under another spool if nobody knows it. An
             // identity that cannot be read is one.
             Before::New { replaces: true } if !matches!(Identity::load(state_dir), Ok(None)) => {
@@ -138,13 +153,20 @@ impl Journal {
     }
 
     async fn sync(&self) -> std::io::Result<()> {
-        let Some(unsynced) = lock(&self.0.spool).unsynced() else {
+        let Some(unsynced) = lock(&self.0.spool).unsynced()? else {
             return Ok(());
         };
-        let unsynced = tokio::task::spawn_blocking(move || unsynced.sync().map(|()| unsynced))
-            .await
-            .map_err(std::io::Error::other)??;
+        let (unsynced, result) = tokio::task::spawn_blocking(move || {
+            let result = unsynced.sync();
+            (unsynced, result)
+        })
+        .await
+        .map_err(std::io::Error::other)?;
         let mut spool = lock(&self.0.spool);
+        if let Err(error) = result {
+            spool.not_synced(&unsynced);
+            return Err(error);
+        }
         spool.synced(&unsynced);
         self.0.synced.send_replace(spool.last_synced());
         Ok(())
@@ -166,10 +188,31 @@ impl Journal {
         (open, spool.last_synced())
     }
 
-    /// See [`Spool::batch`].
+    /// Events are given out from now on, or are not any more until it begins again.
+    pub(super) async fn giving(&self, begins: bool) -> Result<(), SpoolError> {
+        let giving = lock(&self.0.spool).giving();
+        let noted = tokio::task::spawn_blocking(move || {
+            if begins {
+                giving.begin()
+            } else {
+                giving.pause()
+            }
+        });
+        // The runtime ends, and nothing is given out.
+        noted.await.unwrap_or(Ok(()))
+    }
+
+    /// See [`Spool::batch`]. What it gives counts as given out.
     pub(super) async fn batch(&self, after: u64) -> Result<Vec<v1::Event>, SpoolError> {
         let inner = Arc::clone(&self.0);
-        let read = tokio::task::spawn_blocking(move || lock(&inner.spool).batch(after));
+        let read = tokio::task::spawn_blocking(move || {
+            let batch = lock(&inner.spool).batch(after);
+            let events = batch.read()?;
+            if let Some(last) = events.last() {
+                lock(&inner.spool).given(last.sequence);
+            }
+            Ok(events)
+        });
         match read.await {
             Ok(result) => result,
             // The runtime ends; nobody sends any more.
@@ -180,6 +223,26 @@ impl Journal {
     /// See [`Spool::acknowledge`].
     pub(super) fn acknowledge(&self, sequence: u64) -> Result<(), SpoolError> {
         lock(&self.0.spool).acknowledge(sequence)
+    }
+
+    /// Begins a new spool, for the reason that is the first event in it.
+    pub(super) async fn begin_anew(&self, why: String) -> Result<(), SpoolError> {
+        let gap = v1::Gap {
+            cause: v1::GapCause::Spool.into(),
+            lost: 0,
+            since: None,
+            detail: why,
+        };
+        let inner = Arc::clone(&self.0);
+        let begun = tokio::task::spawn_blocking(move || {
+            let mut spool = lock(&inner.spool);
+            spool.begin_anew(gap)?;
+            inner.synced.send_replace(spool.last_synced());
+            inner.appended.notify_one();
+            Ok(())
+        });
+        // The runtime ends; the next start will be told the same.
+        begun.await.unwrap_or(Ok(()))
     }
 
     /// Says what is in the way of sending, or that nothing is.
@@ -273,6 +336,29 @@ mod tests {
         fs::write(state_dir.join("identity.json"), "{").unwrap();
         fs::remove_dir_all(state_dir.join(FOLDER)).unwrap();
         assert!(matches!(begun(&state_dir)[0], Body::Gap(_)));
+    }
+
+    #[test]
+    fn a_spool_that_lost_its_end_begins_again_with_a_gap() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join(FOLDER);
+        let (mut spool, _) = Spool::open(&folder, MIN_BYTES).unwrap();
+        spool.append(v1::Event::default()).unwrap();
+        spool.end().unwrap();
+        drop(spool);
+        let path = fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.extension().is_some_and(|kind| kind == "events"))
+            .unwrap();
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        let events = begun(place.path());
+        let [Body::Gap(gap), Body::Policy(_)] = &events[..] else {
+            panic!("{events:?}");
+        };
+        assert_eq!((gap.cause(), gap.lost), (v1::GapCause::Spool, 0));
+        assert!(gap.detail.contains("last 1 events"), "{}", gap.detail);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming, transport::Channel};
 use tracing::{debug, info, warn};
 
-use super::journal::Journal;
+use super::{journal::Journal, spool::SpoolError};
 use crate::{
     identity::Identity,
     link::{self, Retry},
@@ -56,6 +56,16 @@ pub async fn run(state_dir: PathBuf, journal: Journal) {
 
 /// One stream from beginning to end: why it ended, and whether it had begun.
 async fn publish(channel: Channel, journal: &Journal) -> (String, bool) {
+    let ended = stream(channel, journal).await;
+    if let Err(error) = journal.giving(false).await {
+        // The next daemon takes everything for sent.
+        warn!(%error, "a state directory that is set back may go unnoticed");
+    }
+    ended
+}
+
+/// What there is of it but its last words.
+async fn stream(channel: Channel, journal: &Journal) -> (String, bool) {
     let (sender, receiver) = mpsc::channel(WINDOW + 1);
     let mut synced = journal.synced();
     let (open, _) = journal.opening();
@@ -75,8 +85,17 @@ async fn publish(channel: Channel, journal: &Journal) -> (String, bool) {
         Err(reason) => return (reason, false),
     };
     if let Err(error) = journal.acknowledge(has) {
-        warn!(%error, "events are not sent");
-        return (error.to_string(), false);
+        warn!(%error, "events are not sent under the name of this spool");
+        let mended = match error {
+            SpoolError::Ahead { .. } => {
+                let why =
+                    format!("{error}; what had happened in between and was not sent is missing");
+                journal.begin_anew(why).await
+            }
+            _ => Ok(()),
+        };
+        let reason = mended.err().unwrap_or(error);
+        return (reason.to_string(), false);
     }
     if has + 1 < oldest {
         // The approver declares the numbers in between.
@@ -84,6 +103,9 @@ async fn publish(channel: Channel, journal: &Journal) -> (String, bool) {
             has,
             oldest, "the approver lacks events that it once had, and that are gone here"
         );
+    }
+    if let Err(error) = journal.giving(true).await {
+        return (error.to_string(), false);
     }
     info!(has, "events are sent to the approver");
     journal.publishing(None);

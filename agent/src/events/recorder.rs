@@ -8,7 +8,7 @@ mod observed;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use holdpoint_proto::v1::{self, event::Body};
 
@@ -80,11 +80,23 @@ struct Known {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Recorder {
+    /// Boot time from which on there was no other before it.
+    since_ns: u64,
     holds: BTreeMap<HoldId, Known>,
+    /// Holds from before, whose end was told.
+    over: HashSet<HoldId>,
     sessions: HashMap<SessionId, KnownSession>,
 }
 
 impl Recorder {
+    /// Knows nothing of what was told before `since_ns`, boot time.
+    pub fn new(since_ns: u64) -> Self {
+        Self {
+            since_ns,
+            ..Self::default()
+        }
+    }
+
     /// A hold was found. `name` joins its events; `event` says what is known of it
     /// already. The detail of a known one is what had to be left out of it.
     pub fn found(&mut self, id: HoldId, name: &str, event: v1::OperationEvent) {
@@ -181,13 +193,16 @@ impl Recorder {
             .map(|(id, _)| *id)
     }
 
-    /// It ended. `name` is for a hold that only an earlier daemon knew; of such a
-    /// one only a certain end is told.
+    /// It ended. `name` is for a hold that only an earlier daemon knew, and told of:
+    /// its end is told once, too.
     pub fn ended(&mut self, id: HoldId, name: &str, end: &End) -> Option<Body> {
+        let from_before = id.held_ns < self.since_ns;
         let known = match (self.holds.remove(&id), end) {
             (Some(known), _) => known,
-            (None, End::Abandoned | End::Untold) => return None,
-            (None, End::Released | End::Refused | End::Changed) => Known {
+            (None, End::Untold) => return None,
+            // It had another end, or nobody was told of it.
+            (None, End::Abandoned) if !from_before || self.over.contains(&id) => return None,
+            (None, _) => Known {
                 event: v1::OperationEvent {
                     hold_id: name.to_owned(),
                     process: Some(process_of(id)),
@@ -196,6 +211,9 @@ impl Recorder {
                 ..Known::default()
             },
         };
+        if from_before {
+            self.over.insert(id);
+        }
         let grounds = known.grounds.unwrap_or_default();
         let mut event = v1::OperationEvent {
             basis: grounds.basis.into(),
@@ -252,9 +270,10 @@ impl Recorder {
         self.sessions.contains_key(&session)
     }
 
-    /// These are all sessions. Tells of those that are new and those that ended;
-    /// those that were there when the daemon started, `adopting`, were told of.
-    pub fn sessions(&mut self, now: HashMap<SessionId, KnownSession>, adopting: bool) -> Vec<Body> {
+    /// These are all sessions. Tells of those that are new and those that ended. The
+    /// first time all are new, also those that an earlier daemon told of: that others
+    /// of its sessions ended meanwhile can be seen by that alone.
+    pub fn sessions(&mut self, now: HashMap<SessionId, KnownSession>) -> Vec<Body> {
         let mut told = Vec::new();
         let mut told_of = |known: &KnownSession, ended| {
             told.push(Body::Session(v1::SessionEvent {
@@ -264,7 +283,7 @@ impl Recorder {
             }));
         };
         for (id, known) in &now {
-            if !adopting && !self.sessions.contains_key(id) {
+            if !self.sessions.contains_key(id) {
                 told_of(known, false);
             }
         }
@@ -277,8 +296,9 @@ impl Recorder {
         told
     }
 
-    /// The gate could not tell everything.
-    pub fn lost(losses: Losses, since: prost_types::Timestamp) -> Vec<Body> {
+    /// The gate could not tell everything. `since` is when it was last known to have
+    /// lost nothing more; none if nobody knows.
+    pub fn lost(losses: Losses, since: Option<prost_types::Timestamp>) -> Vec<Body> {
         let parts = [
             (
                 losses.holds,
@@ -293,6 +313,10 @@ impl Recorder {
                 "operations that were settled without a hold, beyond what one session may have \
                  told in a second (`session_events_per_second`)",
             ),
+            (
+                losses.unread,
+                "records of the gate that this version of holdpointd does not understand",
+            ),
         ];
         parts
             .into_iter()
@@ -301,7 +325,7 @@ impl Recorder {
                 Body::Gap(v1::Gap {
                     cause: v1::GapCause::RingBuffer.into(),
                     lost,
-                    since: Some(since),
+                    since,
                     detail: detail.to_owned(),
                 })
             })

@@ -8,7 +8,11 @@
 //! there is room. What was acknowledged does not come back. It never waits for
 //! room, and never writes over an event.
 
+mod batch;
+mod folder;
 mod frame;
+mod given;
+mod lost;
 mod marks;
 mod segment;
 #[cfg(test)]
@@ -17,18 +21,22 @@ mod tests;
 use std::{
     collections::VecDeque,
     fs, io,
-    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
 };
 
 use holdpoint_proto::v1;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 use prost::Message as _;
 use tracing::warn;
 
-use self::{marks::Marks, segment::Segment};
+pub use self::{batch::Batch, folder::prepare};
+use self::{
+    lost::{Loss, Lost},
+    marks::Marks,
+    segment::{Place, Segment},
+};
 
 /// Most events the approver takes at once.
 const BATCH_EVENTS: usize = 1_000;
@@ -42,11 +50,6 @@ const _: () = assert!(frame::MAX_EVENT + BATCH_OVERHEAD <= BATCH_BYTES);
 
 /// Smallest spool that is of any use.
 pub const MIN_BYTES: u64 = 2 * 1024 * 1024;
-
-/// Stands in the folder from enrolment to the first event.
-const UNUSED: &str = "unused";
-const ENDED: &str = "ended";
-const LOCK: &str = "lock";
 
 /// Why the spool cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -69,17 +72,15 @@ pub enum SpoolError {
     },
     /// The approver says it has what was never sent.
     #[error(
-        "the approver has {acknowledged} events of this host's spool, which has given out {sent}: \
-         the state directory is older than what the approver knows. Remove {} and restart \
-         holdpointd: it then begins a new spool", path.display()
+        "the approver has {acknowledged} events of this host's spool, which has given out {given}: \
+         the state directory is older than what the approver knows, or damaged. A new spool takes \
+         its place"
     )]
     Ahead {
         /// What it says.
         acknowledged: u64,
         /// What it can have.
-        sent: u64,
-        /// The spool.
-        path: PathBuf,
+        given: u64,
     },
 }
 
@@ -107,21 +108,18 @@ pub enum Before {
     },
     /// It said that it stops.
     Ended,
+    /// It said that it stops, and what it wrote last is gone.
+    Cut {
+        /// How many events are.
+        missing: u64,
+        /// Time of the last that is there.
+        last: Option<SystemTime>,
+    },
     /// It was killed, or the machine was.
     Killed {
         /// When it last wrote something.
         last: Option<SystemTime>,
     },
-}
-
-/// Events that were not kept.
-#[derive(Clone, Debug)]
-struct Lost {
-    count: u64,
-    since: Option<prost_types::Timestamp>,
-    why: String,
-    /// It was for want of room, so it takes some to go on.
-    full: bool,
 }
 
 /// See the module.
@@ -135,6 +133,8 @@ pub struct Spool {
     acknowledged: u64,
     marks: Marks,
     synced: u64,
+    /// Number of the last event that somebody may have seen.
+    given: u64,
     /// How often a file was added, and how often of these it is on disk.
     added: u64,
     added_synced: u64,
@@ -148,6 +148,7 @@ pub struct Spool {
 /// What must reach the disk; carried out without keeping the spool.
 #[derive(Debug)]
 pub struct Unsynced {
+    id: [u8; 16],
     files: Vec<Arc<fs::File>>,
     directory: Option<PathBuf>,
     added: u64,
@@ -164,6 +165,27 @@ impl Unsynced {
             Some(directory) => fs::File::open(directory)?.sync_all(),
             None => Ok(()),
         }
+    }
+}
+
+/// How far the events were given out, for the daemon after this one.
+#[derive(Debug)]
+pub struct Giving {
+    directory: PathBuf,
+    id: [u8; 16],
+    upto: u64,
+}
+
+impl Giving {
+    /// Comes before events are given out: from now on every one counts as seen.
+    pub fn begin(&self) -> Result<(), SpoolError> {
+        given::forget(&self.directory).map_err(file("give events out of", &self.directory))
+    }
+
+    /// No events are given out until it begins again.
+    pub fn pause(&self) -> Result<(), SpoolError> {
+        given::note(&self.directory, self.id, self.upto)
+            .map_err(file("note what was given out of", &self.directory))
     }
 }
 
@@ -195,71 +217,47 @@ fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SpoolErr
     }
 }
 
-/// Makes the folder of a spool that has had no events yet. One that is there stays
-/// as it is.
-pub fn prepare(directory: &Path) -> Result<(), SpoolError> {
-    let make = |recursive, path: &Path| {
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(recursive).mode(0o700).create(path)
-    };
-    let prepared = || -> io::Result<()> {
-        if let Some(above) = directory.parent() {
-            make(true, above)?;
-        }
-        make(false, directory)?;
-        fs::write(directory.join(UNUSED), b"no event yet\n")?;
-        fs::File::open(directory)?.sync_all()
-    };
-    match prepared() {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(file("make the spool", directory)(error))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Removes a mark; one that is not there is removed already.
-fn remove(path: &Path) -> Result<(), SpoolError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file("remove", path)(error)),
-        _ => Ok(()),
-    }
+/// A random name of a spool.
+fn name(directory: &Path) -> Result<[u8; 16], SpoolError> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|error| file("number the spool", directory)(error.into()))?;
+    Ok(id)
 }
 
 impl Spool {
     /// Opens the spool in `directory`, or makes it.
     pub fn open(directory: &Path, max_bytes: u64) -> Result<(Self, Before), SpoolError> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(file("make the spool", directory))?;
-        let lock = lock(directory)?;
-        let mut segments = segments(directory)?;
-        let (ended, unused) = (directory.join(ENDED), directory.join(UNUSED));
-        let before = if segments.is_empty() {
-            Before::New {
+        folder::make(directory)?;
+        let lock = folder::lock(directory)?;
+        let mut segments = folder::segments(directory)?;
+        let unused = directory.join(folder::UNUSED);
+        let before = match segments.back().map(|active| active.end() - 1) {
+            None => Before::New {
                 replaces: !unused.exists(),
-            }
-        } else if ended.exists() {
-            Before::Ended
-        } else {
-            Before::Killed {
-                last: last_time(&segments),
+            },
+            Some(number) => {
+                let last = folder::last_time(&segments);
+                match folder::ended(directory) {
+                    Some(ended) if ended == number => Before::Ended,
+                    Some(ended) if ended > number => Before::Cut {
+                        missing: ended - number,
+                        last,
+                    },
+                    _ => Before::Killed { last },
+                }
             }
         };
-        remove(&ended)?;
+        folder::remove(&directory.join(folder::ENDED))?;
         if segments.is_empty() {
-            let mut id = [0; 16];
-            getrandom::fill(&mut id)
-                .map_err(|error| file("number the spool", directory)(error.into()))?;
-            let first = Segment::create(directory, id, 1)
+            let first = Segment::create(directory, name(directory)?, 1)
                 .map_err(file("begin the spool", &Segment::path(directory, 1)))?;
             segments.push_back(first);
         }
         let (id, next) = segments
             .back()
             .map_or(([0; 16], 1), |active| (active.id, active.end()));
+        let given = given::at_most(directory, id, next - 1);
+        given::note(directory, id, given).map_err(file("note what was given out of", directory))?;
         let (marks, acknowledged) =
             Marks::open(directory, id).map_err(file("open the marks in", directory))?;
         let mut spool = Self {
@@ -270,6 +268,7 @@ impl Spool {
             acknowledged: acknowledged.min(next - 1),
             marks,
             synced: 0,
+            given,
             added: 1,
             added_synced: 0,
             lost: None,
@@ -279,12 +278,9 @@ impl Spool {
             _lock: lock,
         };
         // What an earlier daemon wrote and never synced counts from now on.
-        if let Some(unsynced) = spool.unsynced() {
-            unsynced.sync().map_err(file("sync", directory))?;
-            spool.synced(&unsynced);
-        }
+        spool.sync()?;
         // Only now is the spool there for certain.
-        remove(&unused)?;
+        folder::remove(&unused)?;
         Ok((spool, before))
     }
 
@@ -322,7 +318,7 @@ impl Spool {
             max_bytes: self.max_bytes,
             last: self.next() - 1,
             acknowledged: self.acknowledged,
-            undeclared: self.lost.as_ref().map_or(0, |lost| lost.count),
+            undeclared: self.lost.as_ref().map_or(0, Lost::at_least),
             lost: self.lost_ever,
             gaps: self.gaps,
         }
@@ -343,22 +339,22 @@ impl Spool {
         if self.ended {
             return Err(NotKept::Disk(io::Error::other("the spool was ended")));
         }
-        let time = event.time;
+        let (time, loss) = (event.time, Loss::of(&event));
         let appended = self.declare_lost(time).and_then(|()| self.write(event));
         if let Err(error) = &appended {
-            let lost = self.lost.get_or_insert_with(|| {
-                warn!(%error, "events are lost from now on; a gap will say so");
-                Lost {
-                    count: 0,
-                    since: time,
-                    why: error.to_string(),
-                    full: matches!(error, NotKept::Full),
-                }
-            });
-            lost.count = lost.count.saturating_add(1);
-            self.lost_ever = self.lost_ever.saturating_add(1);
+            self.lose(loss, error);
         }
         appended
+    }
+
+    fn lose(&mut self, loss: Loss, error: &NotKept) {
+        self.lost_ever = self.lost_ever.saturating_add(loss.of_the_spool());
+        if let Some(lost) = &mut self.lost {
+            lost.and(loss);
+        } else {
+            warn!(%error, "events are lost from now on; a gap will say so");
+            self.lost = Some(Lost::first(loss, error));
+        }
     }
 
     /// Writes the gap of what was lost before, if anything was.
@@ -369,12 +365,7 @@ impl Spool {
         if lost.full && self.bytes() + self.segment_bytes() > self.max_bytes {
             return Err(NotKept::Full);
         }
-        let gap = v1::Gap {
-            cause: v1::GapCause::Spool.into(),
-            lost: lost.count,
-            since: lost.since,
-            detail: lost.why.clone(),
-        };
+        let gap = lost.gap();
         self.write(v1::Event {
             sequence: 0,
             time: now,
@@ -401,82 +392,191 @@ impl Spool {
     }
 
     fn begin_segment_if_due(&mut self) -> io::Result<()> {
-        let due = self
-            .segments
-            .back()
-            .is_some_and(|active| active.len() >= self.segment_bytes());
-        if due {
-            let fresh = Segment::create(&self.directory, self.id, self.next())?;
-            self.segments.push_back(fresh);
-            self.added += 1;
+        let Some(active) = self.segments.back() else {
+            return Ok(());
+        };
+        if active.len() < self.segment_bytes() && !active.doubtful {
+            return Ok(());
         }
+        let takes_the_place = active.is_empty();
+        let fresh = Segment::create(&self.directory, self.id, self.next())?;
+        if takes_the_place {
+            self.segments.pop_back();
+        }
+        self.segments.push_back(fresh);
+        self.added += 1;
         Ok(())
     }
 
     /// What is not on disk for certain yet; none if all is.
-    pub fn unsynced(&self) -> Option<Unsynced> {
+    pub fn unsynced(&mut self) -> io::Result<Option<Unsynced>> {
+        // Behind what may be lost there must be a file that is not.
+        if self.segments.back().is_some_and(|active| active.doubtful) {
+            self.begin_segment_if_due()?;
+        }
         let upto = self.next() - 1;
         let added = self.added != self.added_synced;
         if upto == self.synced && !added {
-            return None;
+            return Ok(None);
         }
-        Some(Unsynced {
+        Ok(Some(Unsynced {
+            id: self.id,
             files: self
                 .segments
                 .iter()
-                .filter(|segment| segment.end() - 1 > self.synced || segment.end() == segment.base)
+                .filter(|segment| segment.end() - 1 > self.synced || segment.is_empty())
+                .filter(|segment| !segment.doubtful)
                 .map(|segment| Arc::clone(&segment.file))
                 .collect(),
             directory: added.then(|| self.directory.clone()),
             added: self.added,
             upto,
-        })
+        }))
     }
 
     /// `unsynced` is on disk.
     pub fn synced(&mut self, unsynced: &Unsynced) {
+        // Of a spool that this one took the place of: that says nothing here.
+        if unsynced.id != self.id {
+            return;
+        }
         self.synced = self.synced.max(unsynced.upto);
         self.added_synced = self.added_synced.max(unsynced.added);
         self.remove_acknowledged();
     }
 
-    /// The synced events behind number `after`, as many as the approver takes at
-    /// once, with consecutive numbers: one that the disk has damaged is replaced by
-    /// a gap.
-    pub fn batch(&self, after: u64) -> Result<Vec<v1::Event>, SpoolError> {
-        let mut events: Vec<v1::Event> = Vec::new();
-        let mut bytes = 0;
-        for sequence in self.first().max(after.saturating_add(1))..=self.synced {
-            let event = self.event(sequence)?.unwrap_or_else(|| damaged(sequence));
-            bytes += event.encoded_len() + BATCH_OVERHEAD;
-            if !events.is_empty() && (bytes > BATCH_BYTES || events.len() == BATCH_EVENTS) {
-                break;
-            }
-            events.push(event);
+    /// `unsynced` could not be brought to the disk. The system tells that once and
+    /// then takes for written what it lost. So nothing is asked of these files any
+    /// more: the next ones begin behind them, and once those are on disk the numbers
+    /// in here are certain, if not the events. One that is gone is a hole, which a
+    /// [`Batch`] declares.
+    pub fn not_synced(&mut self, unsynced: &Unsynced) {
+        if unsynced.id != self.id {
+            return;
         }
-        Ok(events)
+        for segment in &mut self.segments {
+            let unsure = segment.is_empty() || segment.end() - 1 > self.synced;
+            segment.doubtful |= unsure && segment.base <= unsynced.upto + 1;
+        }
     }
 
-    fn event(&self, sequence: u64) -> Result<Option<v1::Event>, SpoolError> {
+    /// Brings everything to the disk, and waits.
+    fn sync(&mut self) -> Result<(), SpoolError> {
+        let unsynced = self.unsynced().map_err(file("sync", &self.directory))?;
+        if let Some(unsynced) = unsynced {
+            unsynced.sync().map_err(file("sync", &self.directory))?;
+            self.synced(&unsynced);
+        }
+        Ok(())
+    }
+
+    /// The synced events behind number `after`, as many as the approver takes at
+    /// once, with consecutive numbers. They are [`given`](Self::given) out by
+    /// whoever reads them.
+    pub fn batch(&self, after: u64) -> Batch {
+        let first = self.first().max(after.saturating_add(1));
+        let mut places = Vec::new();
+        let mut bytes = 0;
+        for sequence in first..=self.synced {
+            let place = self.place(sequence);
+            let len = place.as_ref().map_or(0, Place::len);
+            bytes += len.max(batch::DAMAGED) + BATCH_OVERHEAD;
+            if !places.is_empty() && (bytes > BATCH_BYTES || places.len() == BATCH_EVENTS) {
+                break;
+            }
+            places.push(place);
+        }
+        Batch {
+            directory: self.directory.clone(),
+            first,
+            places,
+        }
+    }
+
+    /// Somebody may have seen every event up to number `upto`. [`Giving::begin`] comes
+    /// before.
+    pub fn given(&mut self, upto: u64) {
+        self.given = self.given.max(upto);
+    }
+
+    /// How many events were given out, to be noted without keeping the spool.
+    pub fn giving(&self) -> Giving {
+        Giving {
+            directory: self.directory.clone(),
+            id: self.id,
+            upto: self.given,
+        }
+    }
+
+    fn place(&self, sequence: u64) -> Option<Place> {
         let behind = self
             .segments
             .partition_point(|segment| segment.base <= sequence);
-        let Some(segment) = behind.checked_sub(1).and_then(|at| self.segments.get(at)) else {
-            return Ok(None);
+        self.segments.get(behind.checked_sub(1)?)?.place(sequence)
+    }
+
+    /// Begins a new spool in the place of this one, of which somebody has more than
+    /// was given out: its numbers would stand for two events each. `gap` is the first
+    /// of the new one; whatever the old one has not given out follows.
+    pub fn begin_anew(&mut self, gap: v1::Gap) -> Result<(), SpoolError> {
+        if self.ended {
+            // The next daemon finds the same.
+            return Ok(());
+        }
+        let id = name(&self.directory)?;
+        let left: Vec<(u64, Option<Place>)> = (self.given + 1..self.next())
+            .map(|sequence| (sequence, self.place(sequence)))
+            .collect();
+        let first = Segment::create(&self.directory, id, 1)
+            .map_err(file("begin the spool", &Segment::path(&self.directory, 1)))?;
+        // What is left of the old files can still be read.
+        for old in std::mem::replace(&mut self.segments, VecDeque::from([first])) {
+            if old.base != 1
+                && let Err(error) = old.remove()
+            {
+                warn!(%error, "cannot remove a file of the spool before this one");
+            }
+        }
+        self.id = id;
+        self.acknowledged = 0;
+        self.synced = 0;
+        self.given = 0;
+        self.added += 1;
+        let gap = v1::Event {
+            sequence: 0,
+            time: Some(SystemTime::now().into()),
+            body: Some(v1::event::Body::Gap(gap)),
         };
-        let found = segment
-            .read(sequence)
-            .map_err(file("read an event in", &self.directory))?;
-        Ok(found.and_then(|found| v1::Event::decode(&*found).ok()))
+        let begun = self.carry_over(gap);
+        for (sequence, place) in left {
+            let event = batch::event_or_gap(sequence, place.as_ref());
+            if begun {
+                self.carry_over(event);
+            } else {
+                // Counted if it fails. A gap comes first, whatever it has to say.
+                let _ = self.append(event);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes an event from before those that are lost at the moment, and gives
+    /// whether it is kept.
+    fn carry_over(&mut self, event: v1::Event) -> bool {
+        let loss = Loss::of(&event);
+        let written = self.write(event);
+        if let Err(error) = &written {
+            self.lose(loss, error);
+        }
+        written.is_ok()
     }
 
     /// The approver has everything up to `sequence`: it is removed.
     pub fn acknowledge(&mut self, sequence: u64) -> Result<(), SpoolError> {
-        if sequence > self.synced {
+        if sequence > self.given {
             return Err(SpoolError::Ahead {
                 acknowledged: sequence,
-                sent: self.synced,
-                path: self.directory.clone(),
+                given: self.given,
             });
         }
         if sequence > self.acknowledged {
@@ -512,37 +612,12 @@ impl Spool {
     /// Marks an end in order; nothing is appended after. An end with losses that
     /// could not be declared is none.
     pub fn end(&mut self) -> Result<(), SpoolError> {
-        let path = self.directory.join(ENDED);
         if self.declare_lost(None).is_err() {
             return Ok(());
         }
         self.ended = true;
-        if let Some(unsynced) = self.unsynced() {
-            unsynced.sync().map_err(file("sync", &self.directory))?;
-            self.synced(&unsynced);
-        }
-        fs::write(&path, b"in order\n").map_err(file("write", &path))?;
-        fs::File::open(&self.directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(file("sync", &self.directory))
-    }
-}
-
-/// What takes the place of an event that cannot be read any more.
-fn damaged(sequence: u64) -> v1::Event {
-    warn!(
-        sequence,
-        "an event in the spool is damaged; a gap takes its place"
-    );
-    v1::Event {
-        sequence,
-        time: Some(SystemTime::now().into()),
-        body: Some(v1::event::Body::Gap(v1::Gap {
-            cause: v1::GapCause::Spool.into(),
-            lost: 1,
-            since: None,
-            detail: "the event with this number was damaged on disk".to_owned(),
-        })),
+        self.sync()?;
+        folder::mark_ended(&self.directory, self.next() - 1)
     }
 }
 
@@ -550,7 +625,7 @@ fn damaged(sequence: u64) -> v1::Event {
 /// without disturbing the daemon that writes there.
 pub fn look(directory: &Path) -> Result<Vec<v1::Event>, SpoolError> {
     let mut events = Vec::new();
-    for path in segment_paths(directory)? {
+    for path in folder::segment_paths(directory)? {
         let found = Segment::look(&path).map_err(file("read", &path))?;
         events.extend(
             found
@@ -559,63 +634,4 @@ pub fn look(directory: &Path) -> Result<Vec<v1::Event>, SpoolError> {
         );
     }
     Ok(events)
-}
-
-fn lock(directory: &Path) -> Result<Flock<fs::File>, SpoolError> {
-    let path = directory.join(LOCK);
-    let opened = fs::File::create(&path).map_err(file("open", &path))?;
-    Flock::lock(opened, FlockArg::LockExclusiveNonblock).map_err(|_| SpoolError::InUse {
-        path: directory.to_owned(),
-    })
-}
-
-fn segment_paths(directory: &Path) -> Result<Vec<PathBuf>, SpoolError> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(directory).map_err(file("list", directory))? {
-        let entry = entry.map_err(file("list", directory))?;
-        if entry.file_name().to_str().is_some_and(Segment::is_named) {
-            paths.push(entry.path());
-        }
-    }
-    // Names are numbers of one length.
-    paths.sort();
-    Ok(paths)
-}
-
-/// The segments of the newest spool in `directory`, oldest first. What is no
-/// segment, or of another spool, is removed: it was never finished, or its
-/// numbers mean nothing any more.
-fn segments(directory: &Path) -> Result<VecDeque<Segment>, SpoolError> {
-    let paths = segment_paths(directory)?;
-    let mut segments: VecDeque<Segment> = VecDeque::new();
-    for path in paths.iter().rev() {
-        let opened = Segment::open(path).map_err(file("open", path))?;
-        match opened {
-            Some((segment, cut))
-                if segments
-                    .front()
-                    .is_none_or(|newer| newer.id == segment.id && segment.end() <= newer.base) =>
-            {
-                if cut > 0 {
-                    warn!(path = %path.display(), bytes = cut, "cut off what is no whole event");
-                }
-                segments.push_front(segment);
-            }
-            _ => {
-                warn!(path = %path.display(), "removed what is no part of the spool");
-                fs::remove_file(path).map_err(file("remove", path))?;
-            }
-        }
-    }
-    Ok(segments)
-}
-
-/// Time of the newest event, or of the last change.
-fn last_time(segments: &VecDeque<Segment>) -> Option<SystemTime> {
-    let newest = segments.iter().rev().find_map(|segment| {
-        let last = segment.end().checked_sub(1)?;
-        let event = v1::Event::decode(&*segment.read(last).ok()??).ok()?;
-        SystemTime::try_from(event.time?).ok()
-    });
-    newest.or_else(|| segments.back().and_then(Segment::modified))
 }

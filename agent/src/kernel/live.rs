@@ -9,6 +9,7 @@ mod load;
 mod maps;
 mod observations;
 mod offsets;
+mod pump;
 mod removal;
 
 use std::{collections::HashSet, time::Duration};
@@ -29,6 +30,7 @@ pub struct LiveGate {
     maps: maps::Maps,
     events: std::sync::Mutex<Option<mpsc::Receiver<GateEvent>>>,
     observations: std::sync::Mutex<Option<mpsc::Receiver<Observed>>>,
+    unread: pump::Unread,
     boot_secret: [u64; 2],
     /// Held open: while the daemon lives, removing the pins detaches nothing.
     _links: Vec<PinnedLink>,
@@ -43,13 +45,27 @@ impl LiveGate {
         let loaded = load::load()?;
         // Short: what is not taken stays in the kernel, for the next daemon too.
         let (sender, receiver) = mpsc::channel(64);
-        tokio::spawn(maps::pump(loaded.events, sender));
+        let unread = pump::Unread::default();
+        tokio::spawn(pump::run(
+            loaded.events,
+            sender,
+            unread.clone(),
+            maps::event,
+            "holds are found by scanning alone",
+        ));
         let (observer, observations) = mpsc::channel(64);
-        tokio::spawn(observations::pump(loaded.observations, observer));
+        tokio::spawn(pump::run(
+            loaded.observations,
+            observer,
+            unread.clone(),
+            observations::read,
+            "operations that it settles alone are not recorded",
+        ));
         Ok(Self {
             maps: loaded.maps,
             events: std::sync::Mutex::new(Some(receiver)),
             observations: std::sync::Mutex::new(Some(observations)),
+            unread,
             boot_secret: loaded.boot_secret,
             _links: loaded.links,
         })
@@ -302,8 +318,12 @@ impl Gate for LiveGate {
             holds: telling.declared_holds,
             room: telling.declared_room,
             rate: telling.declared_rate,
+            unread: 0,
         };
-        Ok(self.maps.lost()?.beyond(declared))
+        Ok(Losses {
+            unread: self.unread.count(),
+            ..self.maps.lost()?.beyond(declared)
+        })
     }
 
     fn declared(&self, losses: Losses) -> Result<(), GateError> {
@@ -313,7 +333,9 @@ impl Gate for LiveGate {
             declared_room: telling.declared_room + losses.room,
             declared_rate: telling.declared_rate + losses.rate,
             ..telling
-        })
+        })?;
+        self.unread.declared(losses.unread);
+        Ok(())
     }
 
     fn canary(&self) -> Result<(), String> {

@@ -71,6 +71,8 @@ pub struct Losses {
     pub room: u64,
     /// Operations settled without a hold, beyond what a session may have told.
     pub rate: u64,
+    /// What it told, of either kind, and this version does not understand.
+    pub unread: u64,
 }
 
 impl Losses {
@@ -79,6 +81,7 @@ impl Losses {
         holds: 0,
         room: 0,
         rate: 0,
+        unread: 0,
     };
 
     /// All of `self` and of `more`.
@@ -88,6 +91,7 @@ impl Losses {
             holds: self.holds.saturating_add(more.holds),
             room: self.room.saturating_add(more.room),
             rate: self.rate.saturating_add(more.rate),
+            unread: self.unread.saturating_add(more.unread),
         }
     }
 
@@ -98,6 +102,7 @@ impl Losses {
             holds: self.holds.saturating_sub(declared.holds),
             room: self.room.saturating_sub(declared.room),
             rate: self.rate.saturating_sub(declared.rate),
+            unread: self.unread.saturating_sub(declared.unread),
         }
     }
 }
@@ -186,14 +191,17 @@ mod tests {
             holds: 3,
             room: 5,
             rate: 0,
+            unread: 2,
         };
         let declared = Losses {
             holds: 3,
             room: 1,
             rate: 9,
+            unread: 1,
         };
         let left = Losses {
             room: 4,
+            unread: 1,
             ..Losses::NONE
         };
         assert_eq!(all.beyond(declared), left);

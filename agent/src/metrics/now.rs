@@ -168,7 +168,13 @@ impl Now {
             "Events of the spool that the approver has stored.",
             [("", acknowledged)],
         );
-        let Losses { holds, room, rate } = self.untold;
+        let Losses {
+            holds,
+            room,
+            rate,
+            unread,
+        } = self.untold;
+        let ring = holds.saturating_add(room).saturating_add(unread);
         family(
             text,
             "events_lost_total",
@@ -176,7 +182,7 @@ impl Now {
             "Events that could not be kept and were, or will be, declared by a gap, by cause.",
             [
                 ("{cause=\"spool\"}", lost),
-                ("{cause=\"ring-buffer\"}", holds.saturating_add(room)),
+                ("{cause=\"ring-buffer\"}", ring),
                 ("{cause=\"rate\"}", rate),
             ],
         );
@@ -274,6 +280,7 @@ mod tests {
                 holds: 1,
                 room: 2,
                 rate: 4,
+                unread: 5,
             },
         });
         let digest = "ab".repeat(32);
@@ -290,7 +297,7 @@ mod tests {
             "events_written_total 9",
             "events_acknowledged_total 8",
             "events_lost_total{cause=\"spool\"} 10",
-            "events_lost_total{cause=\"ring-buffer\"} 3",
+            "events_lost_total{cause=\"ring-buffer\"} 8",
             "events_lost_total{cause=\"rate\"} 4",
             "spool_bytes 6",
             "spool_max_bytes 7",

@@ -33,15 +33,30 @@ struct Kept {
     most: (usize, usize),
     /// Breaks the stream after this many batches.
     break_after: Option<usize>,
-    /// Says it has this many, whatever it has.
-    claims: Option<u64>,
+    /// Says it has this many of that spool, whatever it has.
+    claims: Option<(Vec<u8>, u64)>,
 }
 
 impl Store {
     fn has(&self) -> u64 {
         let kept = self.0.lock().unwrap();
-        kept.claims
-            .unwrap_or_else(|| kept.events.keys().next_back().copied().unwrap_or(0))
+        match &kept.claims {
+            Some((spool, has)) if *spool == kept.spool => *has,
+            _ => kept.events.keys().next_back().copied().unwrap_or(0),
+        }
+    }
+
+    fn opened(&self, spool: Vec<u8>) {
+        let mut kept = self.0.lock().unwrap();
+        if kept.spool != spool {
+            kept.spool = spool;
+            kept.events.clear();
+        }
+    }
+
+    fn claim(&self, journal: &Journal, has: u64) {
+        let spool = journal.opening().0.spool_id;
+        self.0.lock().unwrap().claims = Some((spool, has));
     }
 }
 
@@ -70,7 +85,7 @@ impl HostEvents for Store {
             while let Some(Ok(request)) = incoming.next().await {
                 match request.message.unwrap() {
                     Message::Open(open) => {
-                        store.0.lock().unwrap().spool = open.spool_id;
+                        store.opened(open.spool_id);
                         assert!(open.first_sequence <= store.has() + 1);
                     }
                     Message::Batch(batch) => {
@@ -265,7 +280,7 @@ async fn an_approver_that_was_set_back_gets_what_is_still_here() {
     world.record(11..=12);
     world.synced(12).await;
     // Restored from an older copy: the rest is its gap to declare.
-    world.store.0.lock().unwrap().claims = Some(10);
+    world.store.claim(&world.journal, 10);
     world.store.0.lock().unwrap().events.clear();
     let store = world.store.clone();
     let restored = async {
@@ -283,20 +298,19 @@ async fn an_approver_that_was_set_back_gets_what_is_still_here() {
 }
 
 #[tokio::test]
-async fn an_approver_that_has_more_than_was_ever_sent_is_told_how_to_mend_it() {
+async fn an_approver_that_has_more_than_was_ever_sent_gets_a_new_spool() {
     let world = world().await;
     world.record(1..=3);
     world.synced(3).await;
-    world.store.0.lock().unwrap().claims = Some(99);
+    // As many as there are, and yet others: none was ever sent.
+    world.store.claim(&world.journal, 2);
     let (reason, was_up) = publish(world.channel.clone(), &world.journal).await;
     assert!(!was_up);
-    assert!(
-        reason.contains("99") && reason.contains("begins a new spool"),
-        "{reason}"
-    );
-    assert_eq!(
-        world.journal.state().fill.acknowledged,
-        0,
-        "nothing was removed"
-    );
+    assert!(reason.contains("older than what"), "{reason}");
+    assert_eq!(world.journal.state().fill.acknowledged, 0);
+    world.publish_until(4).await;
+    let kept = world.store.0.lock().unwrap();
+    let names: Vec<&str> = kept.events.values().map(String::as_str).collect();
+    assert_eq!(names, ["gap of 0", "1", "2", "3"]);
+    assert_eq!(world.journal.state().error, None);
 }

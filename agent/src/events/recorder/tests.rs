@@ -125,15 +125,26 @@ fn an_end_that_was_not_told_is_a_gap() {
 }
 
 #[test]
-fn of_a_hold_of_an_earlier_daemon_its_certain_end_is_told() {
-    let mut recorder = Recorder::default();
-    let event = operation(recorder.ended(id(1), "h", &End::Released));
-    assert_eq!(
-        (event.action(), &*event.hold_id),
-        (v1::Action::Released, "h")
-    );
-    assert_eq!(event.process.unwrap().pid, 1);
-    assert_eq!(recorder.ended(id(2), "i", &End::Abandoned), None);
+fn of_a_hold_of_an_earlier_daemon_its_end_is_told_once() {
+    let mut recorder = Recorder::new(10);
+    for (number, end, action) in [
+        (1, End::Released, v1::Action::Released),
+        (2, End::Refused, v1::Action::Denied),
+        (3, End::Abandoned, v1::Action::Abandoned),
+    ] {
+        let event = operation(recorder.ended(id(number), "h", &end));
+        assert_eq!((event.action(), &*event.hold_id), (action, "h"));
+        assert_eq!(event.process.unwrap().pid, number);
+        assert_eq!(recorder.ended(id(number), "h", &End::Abandoned), None);
+    }
+    // One that was found again, and whose end nobody knows.
+    recorder.found(id(4), "h", v1::OperationEvent::default());
+    let untold = recorder.ended(id(4), "h", &End::Untold);
+    assert!(matches!(untold, Some(Body::Gap(_))), "{untold:?}");
+    assert_eq!(recorder.ended(id(4), "h", &End::Abandoned), None);
+    // What began after it started it would have told of.
+    let mut recorder = Recorder::new(9);
+    assert_eq!(recorder.ended(id(5), "h", &End::Abandoned), None);
 }
 
 #[test]
@@ -212,7 +223,7 @@ fn what_the_kernel_settled_alone_says_whose_it_was() {
         },
         root: v1::Process::default(),
     };
-    recorder.sessions(HashMap::from([(SessionId(5), known)]), true);
+    recorder.sessions(HashMap::from([(SessionId(5), known)]));
     let observed = Observed {
         task: id(3).task(),
         parent: (2, 1),
@@ -259,17 +270,19 @@ fn sessions_are_told_of_when_they_begin_and_end() {
             .map(|id| (SessionId(*id), KnownSession::default()))
             .collect()
     };
-    assert_eq!(recorder.sessions(sessions(&[1, 2]), true), [], "adopted");
-    let told = recorder.sessions(sessions(&[2, 3]), false);
-    let ended: Vec<bool> = told
-        .iter()
-        .map(|body| match body {
-            Body::Session(event) => event.ended,
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    assert_eq!(ended, [false, true]);
-    assert_eq!(recorder.sessions(sessions(&[2, 3]), false), []);
+    let mut told = |ids: &[u64]| -> Vec<bool> {
+        recorder
+            .sessions(sessions(ids))
+            .into_iter()
+            .map(|body| match body {
+                Body::Session(event) => event.ended,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    };
+    assert_eq!(told(&[1, 2]), [false, false], "an earlier daemon's, too");
+    assert_eq!(told(&[2, 3]), [false, true]);
+    assert!(told(&[2, 3]).is_empty());
 }
 
 #[test]
@@ -278,20 +291,21 @@ fn each_kind_of_loss_is_declared_apart() {
         holds: 1,
         room: 0,
         rate: 2,
+        unread: 3,
     };
-    let since = prost_types::Timestamp {
+    let since = Some(prost_types::Timestamp {
         seconds: 5,
         nanos: 0,
-    };
+    });
     let told: Vec<u64> = Recorder::lost(losses, since)
         .into_iter()
         .map(|body| match body {
             Body::Gap(gap) => {
-                assert_eq!(gap.since, Some(since));
+                assert_eq!(gap.since, since);
                 gap.lost
             }
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(told, [1, 2]);
+    assert_eq!(told, [1, 2, 3]);
 }

@@ -30,6 +30,37 @@ pub(super) struct Segment {
     ends: Vec<u32>,
     /// A failed write left something behind the last event.
     littered: bool,
+    /// A failed sync may have lost some of it, and no later one would say so.
+    pub(super) doubtful: bool,
+}
+
+/// Where one event is.
+#[derive(Debug)]
+pub(super) struct Place {
+    file: Arc<fs::File>,
+    start: u32,
+    end: u32,
+}
+
+impl Place {
+    /// Bytes of its frame.
+    pub(super) fn len(&self) -> usize {
+        self.end.saturating_sub(self.start) as usize
+    }
+
+    /// Reads event `sequence`, which should be here; `None` if it is damaged.
+    pub(super) fn read(&self, sequence: u64) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = vec![0; self.len()];
+        match self.file.read_exact_at(&mut bytes, self.start.into()) {
+            // The file was cut.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            read => read?,
+        }
+        match frame::read(sequence, &bytes) {
+            Found::Event(event) => Ok(Some(event.to_vec())),
+            Found::End | Found::Torn => Ok(None),
+        }
+    }
 }
 
 fn header(id: [u8; 16], base: u64) -> Vec<u8> {
@@ -75,21 +106,27 @@ impl Segment {
             .is_some_and(|number| number.len() == 20 && number.parse::<u64>().is_ok())
     }
 
-    /// A new, empty one. Leaves no file behind if it fails.
+    /// A new, empty one, in the place of a file that has its name. Leaves everything
+    /// as it was if it fails.
     pub(super) fn create(directory: &Path, id: [u8; 16], base: u64) -> io::Result<Self> {
         let path = Self::path(directory, base);
-        let file = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&path)?;
-        if let Err(error) = file.write_all_at(&header(id, base), 0) {
-            // What is left is no segment and is thrown away at the next start.
-            let _ = fs::remove_file(&path);
-            return Err(error);
-        }
+        let fresh = path.with_extension("new");
+        let created = || {
+            let file = fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&fresh)?;
+            file.write_all_at(&header(id, base), 0)?;
+            fs::rename(&fresh, &path)?;
+            Ok(file)
+        };
+        let file = created().inspect_err(|_: &io::Error| {
+            // It would only be in the way of people who look.
+            let _ = fs::remove_file(&fresh);
+        })?;
         Ok(Self {
             id,
             base,
@@ -97,6 +134,7 @@ impl Segment {
             path,
             ends: Vec::new(),
             littered: false,
+            doubtful: false,
         })
     }
 
@@ -128,6 +166,7 @@ impl Segment {
             path: path.to_owned(),
             ends,
             littered: false,
+            doubtful: false,
         };
         Ok(Some((segment, cut)))
     }
@@ -169,26 +208,31 @@ impl Segment {
         Ok(())
     }
 
-    /// The bytes of event `sequence`; `None` if it is not here or damaged.
-    pub(super) fn read(&self, sequence: u64) -> io::Result<Option<Vec<u8>>> {
-        let Some(index) = sequence
-            .checked_sub(self.base)
-            .and_then(|index| usize::try_from(index).ok())
-        else {
-            return Ok(None);
-        };
-        let Some(end) = self.ends.get(index) else {
-            return Ok(None);
-        };
+    /// Whether it has no event yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Where event `sequence` is; `None` if it is not here.
+    pub(super) fn place(&self, sequence: u64) -> Option<Place> {
+        let index = usize::try_from(sequence.checked_sub(self.base)?).ok()?;
+        let end = *self.ends.get(index)?;
         let start = match index.checked_sub(1) {
-            Some(before) => self.ends.get(before).copied().unwrap_or_default(),
+            Some(before) => *self.ends.get(before)?,
             None => HEADER as u32,
         };
-        let mut bytes = vec![0; end.saturating_sub(start) as usize];
-        self.file.read_exact_at(&mut bytes, start.into())?;
-        match frame::read(sequence, &bytes) {
-            Found::Event(event) => Ok(Some(event.to_vec())),
-            Found::End | Found::Torn => Ok(None),
+        Some(Place {
+            file: Arc::clone(&self.file),
+            start,
+            end,
+        })
+    }
+
+    /// The bytes of event `sequence`; `None` if it is not here or damaged.
+    pub(super) fn read(&self, sequence: u64) -> io::Result<Option<Vec<u8>>> {
+        match self.place(sequence) {
+            Some(place) => place.read(sequence),
+            None => Ok(None),
         }
     }
 

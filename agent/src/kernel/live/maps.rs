@@ -3,15 +3,14 @@
 
 use std::os::fd::OwnedFd;
 
-use aya::maps::{Array, HashMap, InodeStorage, MapData, MapError, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, InodeStorage, MapData, MapError, PerCpuArray};
 use holdpoint_agent_common::{
     Answer, CachedVerdict, Control, Event, LOST_RATE, LOST_ROOM, Label, OperationKey,
     PENDING_CAPACITY, Pending, Session, TaskKey, Telling, Ticket, VerdictKey,
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tokio::{io::unix::AsyncFd, sync::mpsc};
-use tracing::{error, warn};
 
+use super::pump::NotUnderstood;
 use crate::kernel::{GateError, GateEvent, Losses};
 
 /// Handles to all pinned maps. Each has its own lock: aya wants exclusive access
@@ -220,6 +219,7 @@ impl Maps {
             holds: sum(&self.lost, 0, "LOST")?,
             room: sum(&self.untold, LOST_ROOM, "UNTOLD")?,
             rate: sum(&self.untold, LOST_RATE, "UNTOLD")?,
+            unread: 0,
         })
     }
 
@@ -236,40 +236,10 @@ impl Maps {
     }
 }
 
-/// Turns ring buffer records into events until nobody listens.
-#[expect(unsafe_code, reason = "waiting on a descriptor that aya owns")]
-pub(super) async fn pump(ring: RingBuf<MapData>, sender: mpsc::Sender<GateEvent>) {
-    // SAFETY: the ring buffer owns its descriptor and closes it when dropped,
-    // which AsyncFd delays until it has stopped watching it.
-    let mut ring = match unsafe { AsyncFd::register(ring) } {
-        Ok(ring) => ring,
-        Err(error) => {
-            error!(%error, "cannot wait for the gate's events; holds are found by scanning alone");
-            return;
-        }
-    };
-    loop {
-        let Ok(mut guard) = ring.readable_mut().await else {
-            return;
-        };
-        while let Some(event) = guard.get_inner_mut().next().map(|record| parse(&record)) {
-            let Some(event) = event else {
-                warn!("a record of the gate has an unexpected size");
-                continue;
-            };
-            match GateEvent::from_raw(&event) {
-                // Full: the daemon is behind. The kernel counts what it cannot keep
-                // meanwhile, and scanning finds the holds.
-                Ok(event) => {
-                    if sender.send(event).await.is_err() {
-                        return;
-                    }
-                }
-                Err(error) => warn!(%error, "an event of the gate was not understood"),
-            }
-        }
-        guard.clear_ready();
-    }
+/// Reads a record of the ring buffer of holds.
+pub(super) fn event(record: &[u8]) -> Result<GateEvent, NotUnderstood> {
+    let event = parse(record).ok_or(NotUnderstood::Size)?;
+    Ok(GateEvent::from_raw(&event)?)
 }
 
 /// Reads the fields of a record by their offsets in [`Event`].
@@ -324,5 +294,9 @@ mod tests {
         assert_eq!(event.held_ns, 5 + (105 << 32));
         assert_eq!(event.operation.subject[4], 11 + (111 << 32));
         assert!(parse(&record[1..]).is_none());
+        let unknown = super::event(&record).unwrap_err();
+        assert!(matches!(unknown, NotUnderstood::Value(_)), "{unknown}");
+        let short = super::event(&record[1..]).unwrap_err();
+        assert!(matches!(short, NotUnderstood::Size), "{short}");
     }
 }

@@ -1,48 +1,20 @@
-//! What the gate tells of operations it settled without a hold, out of its ring
-//! buffer.
-//!
-//! Takes no more than somebody waits for: what is left there is counted by the
-//! kernel if it overflows, and is there for the next daemon if this one dies.
+//! What the gate tells of operations it settled without a hold, as its records
+//! have it.
 
 use std::{fs, os::unix::ffi::OsStringExt as _};
 
-use aya::maps::{MapData, RingBuf};
 use holdpoint_agent_common::{ExecObservation, Observation, OperationKey, PATH_CAPACITY, TaskKey};
-use tokio::{io::unix::AsyncFd, sync::mpsc};
-use tracing::{error, warn};
 
+use super::pump::NotUnderstood;
 use crate::kernel::{Observed, ObservedOperation};
 
-/// Turns records into observations until nobody listens.
-#[expect(unsafe_code, reason = "waiting on a descriptor that aya owns")]
-pub(super) async fn pump(ring: RingBuf<MapData>, sender: mpsc::Sender<Observed>) {
-    // SAFETY: the ring buffer owns its descriptor and closes it when dropped,
-    // which AsyncFd delays until it has stopped watching it.
-    let mut ring = match unsafe { AsyncFd::register(ring) } {
-        Ok(ring) => ring,
-        Err(error) => {
-            error!(%error, "cannot wait for what the gate tells; operations that it settles alone are not recorded");
-            return;
-        }
-    };
-    loop {
-        let Ok(mut guard) = ring.readable_mut().await else {
-            return;
-        };
-        while let Some(observed) = guard.get_inner_mut().next().map(|record| parse(&record)) {
-            let Some(mut observed) = observed else {
-                warn!("a record of the gate was not understood");
-                continue;
-            };
-            if matches!(observed.operation, ObservedOperation::Connect(_)) {
-                observed.executable = executable(observed.task);
-            }
-            if sender.send(observed).await.is_err() {
-                return;
-            }
-        }
-        guard.clear_ready();
+/// Reads a record, and who made the connect that it tells of.
+pub(super) fn read(record: &[u8]) -> Result<Observed, NotUnderstood> {
+    let mut observed = parse(record)?;
+    if matches!(observed.operation, ObservedOperation::Connect(_)) {
+        observed.executable = executable(observed.task);
     }
+    Ok(observed)
 }
 
 /// The program that runs in `task` now, for display.
@@ -53,7 +25,13 @@ fn executable(task: TaskKey) -> Vec<u8> {
 }
 
 /// Reads the fields of a record by their offsets in [`Observation`].
-fn parse(record: &[u8]) -> Option<Observed> {
+fn parse(record: &[u8]) -> Result<Observed, NotUnderstood> {
+    let (head, path, strings) = parts(record).ok_or(NotUnderstood::Size)?;
+    Ok(Observed::from_raw(&head, path, strings)?)
+}
+
+/// The head of a record, and the path and the strings behind it.
+fn parts(record: &[u8]) -> Option<(Observation, &[u8], &[u8])> {
     let head = head(record)?;
     let behind = record.get(size_of::<Observation>()..)?;
     let (path, strings) = match behind.len() {
@@ -64,12 +42,11 @@ fn parse(record: &[u8]) -> Option<Observed> {
         }
         _ => return None,
     };
-    Observed::from_raw(
-        &head,
+    Some((
+        head,
         path.get(..head.path_len as usize)?,
         strings.get(..head.strings_len as usize)?,
-    )
-    .ok()
+    ))
 }
 
 fn head(record: &[u8]) -> Option<Observation> {
@@ -184,8 +161,8 @@ mod tests {
         let whole = record(1, b"/x", b"x\0");
         let mut long = whole.clone();
         long[64..68].copy_from_slice(&(PATH_CAPACITY as u32 + 1).to_ne_bytes());
-        assert!(parse(&long).is_none());
-        assert!(parse(&whole[..whole.len() - 8]).is_none());
-        assert!(parse(&[]).is_none());
+        assert!(parse(&long).is_err());
+        assert!(parse(&whole[..whole.len() - 8]).is_err());
+        assert!(parse(&[]).is_err());
     }
 }
