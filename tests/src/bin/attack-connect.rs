@@ -2,6 +2,8 @@
 //!
 //! `attack-connect once ADDRESS...`: one after another, one call each.
 //! `attack-connect threads N ADDRESS`: N threads at once.
+//! `attack-connect flood THREADS N ADDRESS`: THREADS threads, N calls each, as fast
+//! as they can. Says one line of the first call and one of all others.
 //! `attack-connect storm ADDRESS`: under a hail of signals.
 //! `attack-connect interrupted ADDRESS`: twice, each call interrupted by a timer.
 //! `attack-connect leaderless ADDRESS`: when the process's first thread is gone.
@@ -40,6 +42,11 @@ fn main() {
     let sockets = match words.as_slice() {
         ["once", addresses @ ..] => addresses.iter().map(|word| once(address(word))).collect(),
         ["threads", count, to] => threads(count.parse().expect("a number"), address(to)),
+        ["flood", threads, count, to] => {
+            let number = |word: &str| word.parse().expect("a number");
+            flood(number(threads), number(count), address(to));
+            Vec::new()
+        }
         ["storm", to] => vec![storm(address(to))],
         ["interrupted", to] => interrupted(address(to)),
         ["leaderless", to] => leaderless(address(to)),
@@ -64,6 +71,24 @@ fn threads(count: usize, address: SocketAddr) -> Vec<OwnedFd> {
         .collect();
     let sockets = threads.into_iter().map(thread::JoinHandle::join);
     sockets.map(|socket| socket.expect("it returned")).collect()
+}
+
+/// The first call alone: what comes behind it finds the kernel's own answer.
+fn flood(count: usize, calls: usize, address: SocketAddr) {
+    let first = once(address);
+    let threads: Vec<_> = (0..count)
+        .map(|_| {
+            thread::spawn(move || {
+                let raw = Address::from(address);
+                let refused = |_: &usize| connect(tcp(&raw).as_raw_fd(), &raw) == libc::EPERM;
+                (0..calls).filter(refused).count()
+            })
+        })
+        .collect();
+    let refused = threads.into_iter().map(thread::JoinHandle::join);
+    let refused: usize = refused.map(|count| count.expect("it returned")).sum();
+    println!("{address} refused {refused}");
+    drop(first);
 }
 
 extern "C" fn nothing(_: libc::c_int) {}
