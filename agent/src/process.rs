@@ -11,7 +11,7 @@ mod memory;
 mod procfs;
 
 pub(crate) use procfs::{
-    all_pids, ancestors, boot_time_ns, end, has_ended, is_stopped, resume, resume_task,
+    all_pids, ancestors, boot_time_ns, end, has_ended, is_stopped, program, resume, resume_task,
     sole_thread, start_ns, state,
 };
 

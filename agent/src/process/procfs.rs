@@ -148,7 +148,7 @@ pub(crate) fn process(pid: u32, tid: u32) -> Option<ProcessFacts> {
             .map(|path| path.into_os_string().into_vec())
             .unwrap_or_default()
     };
-    let executable = link("exe");
+    let executable = program(&base);
     Some(ProcessFacts {
         pid,
         tid,
@@ -164,6 +164,27 @@ pub(crate) fn process(pid: u32, tid: u32) -> Option<ProcessFacts> {
         argv: command_line(&start_of(Path::new(&format!("{base}/cmdline")))),
     })
 }
+
+/// The path of the program that runs in the thread of the folder `base`, empty if
+/// it cannot be read. It is that under which the program was started, also when
+/// the file was replaced or removed since: an upgrade makes no other question of
+/// a hold, and nobody gets out of a rule by removing their own program.
+pub(crate) fn program(base: &str) -> Vec<u8> {
+    let exe = format!("{base}/exe");
+    let Ok(path) = fs::read_link(&exe) else {
+        return Vec::new();
+    };
+    // Unless that is really its name.
+    let removed = !same_file(Path::new(&exe), &path);
+    let mut path = path.into_os_string().into_vec();
+    if removed && path.ends_with(REMOVED) {
+        path.truncate(path.len() - REMOVED.len());
+    }
+    path
+}
+
+/// What the kernel appends to the path of a file that was removed (`d_path`).
+const REMOVED: &[u8] = b" (deleted)";
 
 /// Bytes of a process's command line that are worth showing. What decides (the
 /// arguments of a held exec) is read whole, elsewhere.
@@ -302,6 +323,32 @@ mod tests {
         let facts = process(pid, pid).unwrap();
         assert!(facts.executable_is_hosts);
         assert!(!facts.argv.is_empty());
+    }
+
+    #[test]
+    fn a_program_keeps_its_path_when_its_file_is_replaced_or_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["sleep", "sleep (deleted)"] {
+            let path = folder.path().join(name);
+            fs::copy("/bin/sleep", &path).unwrap();
+            let mut child = std::process::Command::new(&path).arg("60").spawn().unwrap();
+            let shown = || program(&format!("/proc/{0}/task/{0}", child.id()));
+            let expected = path.as_os_str().as_encoded_bytes();
+            let as_started = shown();
+            fs::copy("/bin/sleep", folder.path().join("new")).unwrap();
+            fs::rename(folder.path().join("new"), &path).unwrap();
+            let replaced = shown();
+            fs::remove_file(&path).unwrap();
+            let removed = shown();
+            child.kill().unwrap();
+            child.wait().unwrap();
+            for found in [as_started, replaced, removed] {
+                assert_eq!(
+                    String::from_utf8_lossy(&found),
+                    String::from_utf8_lossy(expected)
+                );
+            }
+        }
     }
 
     #[test]

@@ -1,27 +1,22 @@
 //! What the gate tells of operations it settled without a hold, as its records
 //! have it.
 
-use std::{fs, os::unix::ffi::OsStringExt as _};
-
 use holdpoint_agent_common::{ExecObservation, Observation, OperationKey, PATH_CAPACITY, TaskKey};
 
 use super::pump::NotUnderstood;
-use crate::kernel::{Observed, ObservedOperation};
+use crate::{
+    kernel::{Observed, ObservedOperation},
+    process,
+};
 
 /// Reads a record, and who made the connect that it tells of.
 pub(super) fn read(record: &[u8]) -> Result<Observed, NotUnderstood> {
     let mut observed = parse(record)?;
     if matches!(observed.operation, ObservedOperation::Connect(_)) {
-        observed.executable = executable(observed.task);
+        let task = observed.task;
+        observed.executable = process::program(&format!("/proc/{}/task/{}", task.tgid, task.tid));
     }
     Ok(observed)
-}
-
-/// The program that runs in `task` now, for display.
-fn executable(task: TaskKey) -> Vec<u8> {
-    fs::read_link(format!("/proc/{}/task/{}/exe", task.tgid, task.tid))
-        .map(|path| path.into_os_string().into_vec())
-        .unwrap_or_default()
 }
 
 /// Reads the fields of a record by their offsets in [`Observation`].
