@@ -267,7 +267,11 @@ mod tests {
             ..allowance(&Scope::ALL, None)
         };
         let terms = within(Verdict::Approve, WISH, &odd).unwrap();
-        assert_eq!(terms.ttl, Duration::from_secs(2), "also if the rule's is odd");
+        assert_eq!(
+            terms.ttl,
+            Duration::from_secs(2),
+            "also if the rule's is odd"
+        );
     }
 
     #[test]
