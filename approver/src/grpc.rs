@@ -6,11 +6,13 @@
 //! `Audit`; neither is accepted in the other's place.
 
 mod audit;
+mod bounds;
 mod convert;
 mod enrolment;
 mod host_events;
 mod host_session;
 mod observe;
+mod patience;
 mod reviews;
 mod status;
 
@@ -25,7 +27,11 @@ use holdpoint_proto::v1::{
 };
 use tonic::service::Routes;
 
-use crate::service::{Approver, publish::BATCH_BYTES_MAX};
+use crate::{
+    connection::Open,
+    live::Seats,
+    service::{Approver, publish::BATCH_BYTES_MAX},
+};
 
 /// Largest message, in bytes: one exec with the largest argument list Linux
 /// allows, and its ancestry.
@@ -38,16 +44,21 @@ const LOG_MESSAGE_MAX: usize = 64 * 1024 * 1024;
 /// Largest message of callers we don't know yet or who have little to say.
 const SMALL_MESSAGE_MAX: usize = 64 * 1024;
 
+/// Most streams of people's tools at a time: each costs reads whenever something
+/// changes.
+const STREAMS_MAX: u32 = 256;
+
 /// Largest batch of events: what a batch may hold, and its wrapping.
 const BATCH_MESSAGE_MAX: usize = BATCH_BYTES_MAX + 64 * 1024;
 
-/// All services.
-pub(crate) fn routes(approver: &Arc<Approver>) -> Routes {
+/// All services, for the connections listed in `open`.
+pub(crate) fn routes(approver: &Arc<Approver>, open: &Open) -> Routes {
     let enrolment = enrolment::Service::new(Arc::clone(approver));
     let host_session = host_session::Service::new(Arc::clone(approver));
     let host_events = host_events::Service::new(Arc::clone(approver));
-    let audit = audit::Service::new(Arc::clone(approver));
-    let reviews = reviews::Service::new(Arc::clone(approver));
+    let seats = Seats::new(STREAMS_MAX);
+    let audit = audit::Service::new(Arc::clone(approver), Arc::clone(&seats));
+    let reviews = reviews::Service::new(Arc::clone(approver), seats);
     let routes =
         Routes::new(EnrolmentServer::new(enrolment).max_decoding_message_size(SMALL_MESSAGE_MAX))
             .add_service(
@@ -71,5 +82,6 @@ pub(crate) fn routes(approver: &Arc<Approver>) -> Routes {
                     .max_encoding_message_size(MESSAGE_MAX),
             );
     let note = middleware::from_fn_with_state(Arc::clone(approver), observe::note);
-    routes.into_axum_router().layer(note).into()
+    let bound = middleware::from_fn_with_state(open.clone(), bounds::bound);
+    routes.into_axum_router().layer(note).layer(bound).into()
 }

@@ -40,7 +40,7 @@ use axum::{
 use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{config, domain::account::Role, service::Approver};
+use crate::{config, domain::account::Role, live::Seats, service::Approver};
 
 use access::{Access, guarded};
 use problem::{Code, Problem};
@@ -62,7 +62,7 @@ pub(crate) struct Web {
     /// The description of the API.
     document: Arc<Value>,
     /// Streams that are open.
-    seats: Arc<stream::Seats>,
+    seats: Arc<Seats>,
 }
 
 /// Every route of the API, with the least role it is for.
@@ -116,7 +116,7 @@ pub(crate) fn app(approver: Arc<Approver>, config: config::Web) -> serde_json::R
         approver,
         config,
         document: Arc::default(),
-        seats: stream::Seats::new(config.max_streams.get()),
+        seats: Seats::new(config.max_streams.get()),
     };
     let with = |web: &Web| {
         OpenApiRouter::with_openapi(openapi::frame())

@@ -4,6 +4,7 @@
 //! from the store, so a missed or doubled wake-up changes nothing. Never a place
 //! to keep a fact.
 
+mod seats;
 mod turns;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use uuid::Uuid;
 
+pub(crate) use seats::{Full, Seats};
 pub(crate) use turns::Turn;
 use turns::Turns;
 

@@ -5,18 +5,20 @@
 //! listens before everything else stands.
 
 mod incoming;
+mod tasks;
 
 use std::{future::Future, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
 use holdpoint_history::{History, HistoryError};
-use tokio::{net::TcpListener, task::JoinHandle, time};
+use tokio::{net::TcpListener, time};
 use tokio_rustls::rustls::ServerConfig;
 use tonic::transport::{Certificate, Identity, Server as Transport, ServerTlsConfig};
 
 use crate::{
     ca::{self, AuthorityFileError, IssueError},
     config::{self, Config, Tls},
+    connection::Open,
     domain::audit::AuditRecord,
     error_chain::error_chain,
     grpc, http,
@@ -27,9 +29,13 @@ use crate::{
     state_dir::{Claim, StateDir, StateDirError},
     store::{Store, StoreError},
 };
+use tasks::Tasks;
 
 /// Folder of the Parquet files in the state directory.
 const HISTORY: &str = "history";
+
+/// The task that serves browsers.
+const WEB: &str = "web";
 
 /// How long open streams may take to end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -118,6 +124,12 @@ pub enum ServeError {
     /// The start can't be recorded.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A part that must always run does not.
+    #[error(
+        "the task {0:?} ended, without which the approver does not work; what it said is above; \
+         start the approver again"
+    )]
+    Task(&'static str),
 }
 
 fn mend(error: &io::Error, key: &str) -> String {
@@ -249,37 +261,17 @@ impl Server {
             claim,
         } = self;
         let closing = Arc::clone(&approver);
-        let web_closing = Arc::clone(&approver);
+        let (most, open) = (approver.limits.connections, Open::default());
         let serving = Transport::builder()
             .tls_config(tls)?
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
-            .add_routes(grpc::routes(&approver))
-            .serve_with_incoming_shutdown(incoming::accept(listener), async move {
+            .add_routes(grpc::routes(&approver, &open))
+            .serve_with_incoming_shutdown(incoming::accept(listener, most, open), async move {
                 closing.live.closing().await;
             });
         let web_address = web.address;
-        let mut web = Owned(tokio::spawn(async move {
-            let closing = web_closing.live.closing();
-            let most = web.config.max_connections.get();
-            http::serve(web.listener, web.tls, web.app, most, closing).await;
-        }));
-        let monitor = monitor.map(|(listener, address)| {
-            tracing::info!(%address, "serving metrics");
-            let (approver, tidied) = (Arc::clone(&approver), Arc::clone(&approver));
-            let serving = tokio::spawn(async move {
-                let app = http::monitor::app(Arc::clone(&approver));
-                let (most, closing) = (http::monitor::CONNECTIONS_MAX, approver.live.closing());
-                http::serve(listener, None, app, most, closing).await;
-            });
-            (
-                Owned(serving),
-                Owned(tokio::spawn(http::monitor::tidy(tidied))),
-            )
-        });
-        let expiry = Owned(tokio::spawn(expiry::run(Arc::clone(&approver))));
-        let keeping = Owned(tokio::spawn(keeping::run(Arc::clone(&approver))));
-        let growth = Owned(tokio::spawn(log::run(Arc::clone(&log))));
+        let mut tasks = background(&approver, &log, web, monitor);
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let started = AuditRecord::Started {
             version: version.clone(),
@@ -295,26 +287,25 @@ impl Server {
 
         tokio::pin!(serving);
         let served = tokio::select! {
-            served = &mut serving => served,
-            () = shutdown => {
+            served = &mut serving => served.map_err(ServeError::from),
+            end = end(shutdown, &mut tasks) => {
                 tracing::info!("going down");
                 approver.live.close();
                 let both = async {
-                    // It ends in order or by a panic that was logged.
-                    let (served, _) = tokio::join!(serving, &mut web.0);
+                    let (served, ()) = tokio::join!(serving, tasks.end_of(WEB));
                     served
                 };
-                time::timeout(GRACE, both).await.unwrap_or_else(|_| {
+                let served = time::timeout(GRACE, both).await.unwrap_or_else(|_| {
                     tracing::warn!("some connections did not end in time");
                     Ok(())
-                })
+                });
+                end.and(served.map_err(ServeError::from))
             }
         };
-        drop((expiry, keeping, web, monitor));
+        drop(tasks);
         if let Err(error) = approver.record(&AuditRecord::Stopped { version }).await {
             tracing::error!(error = error_chain(&error), "the end was not recorded");
         }
-        drop(growth);
         // So that the last checkpoint covers the end too.
         match time::timeout(GRACE, log.integrate()).await {
             Ok(Ok(())) => {}
@@ -328,8 +319,51 @@ impl Server {
             tracing::warn!("the database was still busy at the end");
         }
         drop(claim);
-        Ok(served?)
+        served
     }
+}
+
+/// Waits until it is time to end: when `shutdown` is done, or because a task is.
+async fn end(shutdown: impl Future<Output = ()>, tasks: &mut Tasks) -> Result<(), ServeError> {
+    tokio::select! {
+        () = shutdown => Ok(()),
+        name = tasks.ended() => {
+            tracing::error!(task = name, "a task ended that must not");
+            Err(ServeError::Task(name))
+        }
+    }
+}
+
+/// Starts everything that runs beside gRPC.
+fn background(
+    approver: &Arc<Approver>,
+    log: &Arc<Log>,
+    web: Web,
+    monitor: Option<(TcpListener, SocketAddr)>,
+) -> Tasks {
+    let mut tasks = Tasks::default();
+    let closing = Arc::clone(approver);
+    tasks.spawn(WEB, async move {
+        let most = web.config.max_connections.get();
+        http::serve(web.listener, web.tls, web.app, most, closing.live.closing()).await;
+    });
+    if let Some((listener, address)) = monitor {
+        tracing::info!(%address, "serving metrics");
+        let serving = Arc::clone(approver);
+        tasks.spawn("metrics", async move {
+            let app = http::monitor::app(Arc::clone(&serving));
+            let (most, closing) = (http::monitor::CONNECTIONS_MAX, serving.live.closing());
+            http::serve(listener, None, app, most, closing).await;
+        });
+        tasks.spawn(
+            "tidying of metrics",
+            http::monitor::tidy(Arc::clone(approver)),
+        );
+    }
+    tasks.spawn("expiry", expiry::run(Arc::clone(approver)));
+    tasks.spawn("keeping of events", keeping::run(Arc::clone(approver)));
+    tasks.spawn("log", log::run(Arc::clone(log)));
+    tasks
 }
 
 /// Whether the approver still works, for the service manager's watchdog.
@@ -355,11 +389,21 @@ impl Pulse {
     }
 }
 
-/// A task that ends with its owner.
-struct Owned(JoinHandle<()>);
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
 
-impl Drop for Owned {
-    fn drop(&mut self) {
-        self.0.abort();
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_ends_ends_the_server_and_is_named() {
+        let mut tasks = Tasks::default();
+        tasks.spawn("lasting", pending());
+        end(async {}, &mut tasks).await.unwrap();
+        tasks.spawn("expiry", async { panic!("as in this test") });
+        let ended = time::timeout(GRACE, end(pending(), &mut tasks)).await;
+        let error = ended.unwrap().unwrap_err();
+        assert!(matches!(error, ServeError::Task("expiry")), "{error}");
+        assert!(error.to_string().contains("\"expiry\" ended"), "{error}");
     }
 }

@@ -20,9 +20,13 @@ pub(crate) mod numbers;
 pub(crate) mod publish;
 pub(crate) mod review;
 pub(crate) mod sessions;
-#[allow(dead_code, reason = "for the edge that browsers reach")]
 pub(crate) mod users;
 pub(crate) mod watch;
+
+#[cfg(test)]
+pub(crate) mod kit;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{Arc, Mutex},
@@ -49,11 +53,13 @@ pub(crate) struct Approver {
     pub(crate) live: Arc<Live>,
     pub(crate) metrics: Metrics,
     store: Store,
+    /// For what people look at.
+    browse: Store,
     authority: Authority,
     signer: Signer,
     passwords: Passwords,
     throttle: Mutex<Throttle>,
-    limits: Limits,
+    pub(crate) limits: Limits,
     events: events::Events,
     log: Arc<Log>,
     /// How hosts reach us.
@@ -73,6 +79,7 @@ impl Approver {
         Self {
             live: Arc::new(Live::new()),
             metrics,
+            browse: store.browsing(),
             store,
             authority,
             signer,

@@ -33,8 +33,14 @@ use sqlx::{Sqlite, SqlitePool, Transaction, error::BoxDynError, migrate::Migrate
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     read: SqlitePool,
+    browse: SqlitePool,
     write: SqlitePool,
 }
+
+/// Most requests or grants that one change closes because of something that many
+/// have in common. A decision waits for the same lock, and must not wait for
+/// thousands.
+const TOGETHER: u32 = 64;
 
 /// Why the database could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +87,16 @@ impl Store {
         self.write.begin_with("BEGIN IMMEDIATE").await
     }
 
+    /// The same database, read over a few connections of its own. For people who
+    /// list, search and follow: they wait for each other, and never keep a host or
+    /// a decision waiting.
+    pub(crate) fn browsing(&self) -> Self {
+        Self {
+            read: self.browse.clone(),
+            ..self.clone()
+        }
+    }
+
     /// Whether it can still be written to: takes the write lock and gives it back.
     pub(crate) async fn ping(&self) -> Result<(), StoreError> {
         Ok(self.begin().await?.rollback().await?)
@@ -88,6 +104,7 @@ impl Store {
 
     /// Ends all connections; what was committed is in the main file then.
     pub(crate) async fn close(&self) {
+        self.browse.close().await;
         self.read.close().await;
         self.write.close().await;
     }

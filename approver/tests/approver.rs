@@ -14,6 +14,14 @@ mod decide;
 mod enrol;
 #[path = "approver/events.rs"]
 mod events;
+#[path = "approver/flags.rs"]
+mod flags;
+#[path = "approver/grants.rs"]
+mod grants;
+#[path = "approver/keys.rs"]
+mod keys;
+#[path = "approver/killed.rs"]
+mod killed;
 #[path = "approver/kit.rs"]
 mod kit;
 #[path = "approver/lifecycle.rs"]

@@ -105,7 +105,7 @@ pub fn within(verdict: Verdict, wish: Wish, allowance: &Allowance) -> Result<Ter
         return Err(GrantRefusal::Scope(wish.scope, allowed.join(", ")));
     }
     let most = allowance.max_ttl.unwrap_or(TTL_MAX_DEFAULT);
-    let ttl = wish.ttl.unwrap_or(TTL_DEFAULT.min(most));
+    let ttl = whole_millis(wish.ttl.unwrap_or(TTL_DEFAULT.min(most)));
     if ttl < TTL_MIN {
         return Err(GrantRefusal::Short);
     }
@@ -117,6 +117,12 @@ pub fn within(verdict: Verdict, wish: Wish, allowance: &Allowance) -> Result<Ter
         ttl,
         max_uses: wish.max_uses,
     })
+}
+
+/// `ttl` without what is finer than a millisecond: what is signed must read back
+/// from the database exactly as it was signed.
+fn whole_millis(ttl: Duration) -> Duration {
+    Duration::new(ttl.as_secs(), ttl.subsec_millis() * 1_000_000)
 }
 
 /// Where a grant stands.
@@ -245,6 +251,30 @@ mod tests {
     }
 
     #[test]
+    fn a_life_is_whole_milliseconds_and_that_is_what_must_be_long_enough() {
+        let ttl = |micros| {
+            let wish = Wish {
+                ttl: Some(Duration::from_micros(micros)),
+                ..WISH
+            };
+            within(Verdict::Approve, wish, &allowance(&Scope::ALL, None)).map(|terms| terms.ttl)
+        };
+        assert_eq!(ttl(1_000_500), Ok(Duration::from_secs(1)));
+        assert_eq!(ttl(1_001_999), Ok(Duration::from_millis(1001)));
+        assert_eq!(ttl(999_999), Err(GrantRefusal::Short));
+        let odd = Allowance {
+            max_ttl: Some(Duration::from_micros(2_000_700)),
+            ..allowance(&Scope::ALL, None)
+        };
+        let terms = within(Verdict::Approve, WISH, &odd).unwrap();
+        assert_eq!(
+            terms.ttl,
+            Duration::from_secs(2),
+            "also if the rule's is odd"
+        );
+    }
+
+    #[test]
     fn each_obstacle_is_named() {
         let once = within(Verdict::Approve, WISH, &allowance(&[], None)).unwrap_err();
         assert_eq!(
@@ -268,17 +298,18 @@ mod tests {
             verdict in prop::sample::select(Verdict::ALL.to_vec()),
             scope in prop::sample::select(Scope::ALL.to_vec()),
             scopes in prop::sample::subsequence(Scope::ALL.to_vec(), 0..=2),
-            ttl in prop::option::of(0_u64..10_000),
+            ttl in prop::option::of(0_u64..10_000_000_000),
             max_ttl in prop::option::of(0_u64..10_000),
             max_uses: u32,
         ) {
-            let wish = Wish { scope, ttl: ttl.map(Duration::from_secs), max_uses };
+            let wish = Wish { scope, ttl: ttl.map(Duration::from_micros), max_uses };
             let allowance = allowance(&scopes, max_ttl);
             if let Ok(terms) = within(verdict, wish, &allowance) {
                 prop_assert_eq!(verdict, Verdict::Approve);
                 prop_assert!(scopes.contains(&terms.scope));
                 prop_assert!(terms.ttl <= Duration::from_secs(max_ttl.unwrap_or(3600)));
                 prop_assert!(terms.ttl >= TTL_MIN);
+                prop_assert_eq!(terms.ttl.subsec_nanos() % 1_000_000, 0, "as it is stored");
                 prop_assert_eq!((terms.scope, terms.max_uses), (scope, max_uses));
             }
         }

@@ -15,8 +15,11 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::reviews::caller;
-use crate::service::{Approver, events::Follow};
+use super::{patience, reviews::caller};
+use crate::{
+    live::Seats,
+    service::{Approver, events::Follow},
+};
 
 /// How often a follower's login is checked.
 const CHECK_EVERY: Duration = Duration::from_secs(10);
@@ -28,11 +31,12 @@ const MESSAGE_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Service {
     approver: Arc<Approver>,
+    seats: Arc<Seats>,
 }
 
 impl Service {
-    pub(super) fn new(approver: Arc<Approver>) -> Self {
-        Self { approver }
+    pub(super) fn new(approver: Arc<Approver>, seats: Arc<Seats>) -> Self {
+        Self { approver, seats }
     }
 }
 
@@ -66,15 +70,19 @@ impl Audit for Service {
 
     async fn sql(&self, request: Request<SqlRequest>) -> Result<Response<Self::SqlStream>, Status> {
         let login = caller::of(&self.approver, caller::token(&request)?).await?;
+        // Its rows are kept until they are read.
+        let seat = self.seats.take(&login.username)?;
         let SqlRequest { sql, limit } = request.into_inner();
         let answer = self.approver.events_sql(&login, &sql, limit).await?;
         let (responses, stream) = mpsc::channel(BUFFER);
         tokio::spawn(async move {
             for message in messages(answer) {
-                if responses.send(Ok(message)).await.is_err() {
-                    return;
+                if let Err(status) = patience::send(&responses, message).await {
+                    patience::end(&responses, status).await;
+                    break;
                 }
             }
+            drop(seat);
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
@@ -86,7 +94,8 @@ impl Audit for Service {
         request: Request<FollowEventsRequest>,
     ) -> Result<Response<Self::FollowEventsStream>, Status> {
         let token = caller::token(&request)?.to_owned();
-        caller::of(&self.approver, &token).await?;
+        let login = caller::of(&self.approver, &token).await?;
+        let seat = self.seats.take(&login.username)?;
         let request = request.into_inner();
         let follow = self
             .approver
@@ -96,9 +105,9 @@ impl Audit for Service {
         let approver = Arc::clone(&self.approver);
         tokio::spawn(async move {
             if let Err(status) = run_follow(&approver, &token, follow, &responses).await {
-                // Fails if the follower is gone, and then nobody needs to know.
-                let _ = responses.send(Err(status)).await;
+                patience::end(&responses, status).await;
             }
+            drop(seat);
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
@@ -161,7 +170,7 @@ async fn run_follow(
     approver: &Approver,
     token: &str,
     mut follow: Follow,
-    responses: &mpsc::Sender<Result<FollowEventsResponse, Status>>,
+    responses: &patience::Stream<FollowEventsResponse>,
 ) -> Result<(), Status> {
     let mut check = time::interval(CHECK_EVERY);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -172,9 +181,7 @@ async fn run_follow(
                     let response = FollowEventsResponse {
                         record: Some(record(one)),
                     };
-                    if responses.send(Ok(response)).await.is_err() {
-                        return Ok(());
-                    }
+                    patience::send(responses, response).await?;
                 }
             }
             _ = check.tick() => {

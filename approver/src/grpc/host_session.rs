@@ -9,7 +9,10 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::{ca::Peer, service::Approver};
+use crate::{
+    ca::Peer,
+    service::{Approver, hosts::AdmitError},
+};
 
 /// Answers that may wait for a slow host before its stream stops reading.
 const BUFFER: usize = 32;
@@ -34,8 +37,20 @@ impl HostSession for Service {
         request: Request<Streaming<HostMessage>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let peer = peer(&request)?;
-        self.approver.admit(&peer).await?;
         let (answers, stream) = mpsc::channel(BUFFER);
+        match self.approver.admit(&peer).await {
+            Ok(()) => {}
+            // It may have been away when it was revoked, and honour grants still.
+            Err(error @ AdmitError::Revoked(host)) => {
+                let grants = self.approver.revoking(host).await?;
+                if grants.is_empty() {
+                    return Err(error.into());
+                }
+                tokio::spawn(stream::shut_out(grants, error, answers));
+                return Ok(Response::new(ReceiverStream::new(stream)));
+            }
+            Err(error) => return Err(error.into()),
+        }
         tokio::spawn(stream::run(
             Arc::clone(&self.approver),
             peer,

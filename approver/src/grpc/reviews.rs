@@ -18,9 +18,13 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::convert::{self, page_token_in, page_token_out, states_in, verdict_in, wish_in};
+use super::{
+    convert::{self, page_token_in, page_token_out, states_in, verdict_in, wish_in},
+    patience,
+};
 use crate::{
     domain::account::Via,
+    live::Seats,
     service::{Approver, decide::Answer, watch::Watch},
     store::requests::Filter,
 };
@@ -33,11 +37,12 @@ const BUFFER: usize = 16;
 #[derive(Debug)]
 pub(super) struct Service {
     approver: Arc<Approver>,
+    seats: Arc<Seats>,
 }
 
 impl Service {
-    pub(super) fn new(approver: Arc<Approver>) -> Self {
-        Self { approver }
+    pub(super) fn new(approver: Arc<Approver>, seats: Arc<Seats>) -> Self {
+        Self { approver, seats }
     }
 }
 
@@ -47,10 +52,11 @@ impl Reviews for Service {
         &self,
         request: Request<LoginRequest>,
     ) -> Result<Response<LoginResponse>, Status> {
+        let from = request.remote_addr().map(|peer| peer.ip());
         let LoginRequest { username, password } = request.into_inner();
         let (token, expires_at) = self
             .approver
-            .log_in(&username, password, Via::Token)
+            .log_in(&username, password, Via::Token, from)
             .await?;
         Ok(Response::new(LoginResponse {
             token: token.reveal().to_owned(),
@@ -63,8 +69,8 @@ impl Reviews for Service {
         request: Request<LogoutRequest>,
     ) -> Result<Response<LogoutResponse>, Status> {
         let token = caller::token(&request)?;
-        caller::of(&self.approver, token).await?;
-        self.approver.log_out(token).await?;
+        let login = caller::of(&self.approver, token).await?;
+        self.approver.log_out(&login, token).await?;
         Ok(Response::new(LogoutResponse {}))
     }
 
@@ -124,15 +130,16 @@ impl Reviews for Service {
         request: Request<WatchRequestsRequest>,
     ) -> Result<Response<Self::WatchRequestsStream>, Status> {
         let token = caller::token(&request)?.to_owned();
-        caller::of(&self.approver, &token).await?;
+        let login = caller::of(&self.approver, &token).await?;
+        let seat = self.seats.take(&login.username)?;
         let watch = Watch::begin(Arc::clone(&self.approver)).await?;
         let (responses, stream) = mpsc::channel(BUFFER);
         let approver = Arc::clone(&self.approver);
         tokio::spawn(async move {
             if let Err(status) = run_watch(&approver, &token, watch, &responses).await {
-                // Fails if the watcher is gone, and then nobody needs to know.
-                let _ = responses.send(Err(status)).await;
+                patience::end(&responses, status).await;
             }
+            drop(seat);
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
@@ -205,9 +212,14 @@ impl Reviews for Service {
         request: Request<ListFlagsRequest>,
     ) -> Result<Response<ListFlagsResponse>, Status> {
         caller::of(&self.approver, caller::token(&request)?).await?;
-        let flags = self.approver.flags().await?;
+        let request = request.into_inner();
+        let before = page_token_in(&request.page_token)?;
+        let page = self.approver.flags(before, request.page_size).await?;
+        let last = page.flags.last().filter(|_| page.more);
+        let last = last.map(|flag| flag.seq);
         Ok(Response::new(ListFlagsResponse {
-            flags: flags.into_iter().map(convert::flag).collect(),
+            flags: page.flags.into_iter().map(convert::flag).collect(),
+            next_page_token: last.map(page_token_out).unwrap_or_default(),
         }))
     }
 
@@ -232,7 +244,7 @@ async fn run_watch(
     approver: &Approver,
     token: &str,
     mut watch: Watch,
-    responses: &mpsc::Sender<Result<WatchRequestsResponse, Status>>,
+    responses: &patience::Stream<WatchRequestsResponse>,
 ) -> Result<(), Status> {
     let mut check = time::interval(CHECK_EVERY);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -243,9 +255,7 @@ async fn run_watch(
                     let response = WatchRequestsResponse {
                         request: Some(convert::request(request)),
                     };
-                    if responses.send(Ok(response)).await.is_err() {
-                        return Ok(());
-                    }
+                    patience::send(responses, response).await?;
                 }
             }
             _ = check.tick() => {

@@ -6,9 +6,11 @@
 use tonic::{Code, Status};
 
 use crate::{
+    HashError,
     ca::{IssueError, PeerError},
     domain::{decide::Refusal, spool::WrongNumbers},
     error_chain::error_chain,
+    live::Full,
     log::ServeResourceError,
     service::{
         enrolment::EnrolError,
@@ -16,8 +18,8 @@ use crate::{
         evidence::EvidenceError,
         flags::FlagError,
         grants::GrantError,
-        hosts::AdmitError,
-        login::{CallerError, LoginError},
+        hosts::{AdmitError, HelloError},
+        login::{CallerError, LoginError, LogoutError},
         publish::PublishError,
         review::ReviewError,
     },
@@ -83,6 +85,24 @@ impl From<AdmitError> for Status {
     }
 }
 
+impl From<HelloError> for Status {
+    fn from(error: HelloError) -> Self {
+        match error {
+            HelloError::Grants(_) => {
+                tracing::warn!(reason = %error, "host refused");
+                Self::invalid_argument(error.to_string())
+            }
+            HelloError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<Full> for Status {
+    fn from(full: Full) -> Self {
+        Self::resource_exhausted(full.to_string())
+    }
+}
+
 impl From<PublishError> for Status {
     fn from(error: PublishError) -> Self {
         let code = match &error {
@@ -119,11 +139,21 @@ impl From<LoginError> for Status {
         let code = match &error {
             LoginError::Wrong => Code::Unauthenticated,
             LoginError::Throttled(_) => Code::ResourceExhausted,
+            LoginError::Hash(HashError::Busy) => Code::Unavailable,
             LoginError::Hash(_) | LoginError::Random(_) | LoginError::Store(_) => {
                 return internal(&error);
             }
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<LogoutError> for Status {
+    fn from(error: LogoutError) -> Self {
+        match error {
+            LogoutError::ByToken => Self::failed_precondition(error.to_string()),
+            LogoutError::Store(error) => error.into(),
+        }
     }
 }
 
@@ -145,6 +175,7 @@ impl From<ReviewError> for Status {
             ReviewError::NotFound(_) => Code::NotFound,
             ReviewError::Refused(refusal) => refused(refusal),
             ReviewError::TooLate(_) => Code::FailedPrecondition,
+            ReviewError::NoAccount => Code::Unauthenticated,
             ReviewError::KeyUsed(_) => Code::AlreadyExists,
             ReviewError::Store(_) => return internal(&error),
         };
@@ -179,7 +210,7 @@ impl From<FlagError> for Status {
     fn from(error: FlagError) -> Self {
         let code = match &error {
             FlagError::NotFound(_) => Code::NotFound,
-            FlagError::Lacking(_) => Code::PermissionDenied,
+            FlagError::Lacking(_) | FlagError::Own => Code::PermissionDenied,
             FlagError::Reason(refusal) => refused(refusal),
             FlagError::Store(_) => return internal(&error),
         };

@@ -1,19 +1,31 @@
 //! Flags: list, lift.
 
 use axum::{Json, extract::State, http::StatusCode};
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Web,
     access::Caller,
-    body::{Body, Segments},
+    body::{Body, Params, Segments},
     grants::ReasonBody,
+    page,
     problem::Problem,
     requests::digest,
     view::{hex, operation::OperationView, time},
 };
 use crate::store::flags::Flag;
+
+/// Which flags.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListParams {
+    /// 1 to 500; 50 if absent.
+    limit: Option<u32>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
 
 /// What refuses an operation everywhere.
 #[derive(Serialize, ToSchema)]
@@ -29,10 +41,13 @@ pub(super) struct FlagView {
     flagged_at: String,
 }
 
-/// Every flag that is in force.
+/// A page of flags in force, newest first.
 #[derive(Serialize, ToSchema)]
 pub(super) struct FlagList {
     flags: Vec<FlagView>,
+    /// To ask for the next page with; null on the last one.
+    #[schema(required)]
+    next: Option<String>,
 }
 
 impl From<Flag> for FlagView {
@@ -49,12 +64,19 @@ impl From<Flag> for FlagView {
 }
 
 /// List flags
-#[utoipa::path(get, path = "/flags", tag = "flags",
+#[utoipa::path(get, path = "/flags", tag = "flags", params(ListParams),
     responses((status = 200, description = "Those in force, newest first", body = FlagList)))]
-pub(super) async fn list(State(web): State<Web>) -> Result<Json<FlagList>, Problem> {
-    let flags = web.approver.flags().await?;
-    let flags = flags.into_iter().map(FlagView::from).collect();
-    Ok(Json(FlagList { flags }))
+pub(super) async fn list(
+    State(web): State<Web>,
+    Params(params): Params<ListParams>,
+) -> Result<Json<FlagList>, Problem> {
+    let before = page::before(params.cursor.as_deref())?;
+    let limit = page::limit(params.limit)?;
+    let page = web.approver.flags(before, limit).await?;
+    let last = page.flags.last().filter(|_| page.more);
+    let next = last.map(|flag| page::cursor(flag.seq));
+    let flags = page.flags.into_iter().map(FlagView::from).collect();
+    Ok(Json(FlagList { flags, next }))
 }
 
 /// Lift a flag

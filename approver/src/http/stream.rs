@@ -4,8 +4,6 @@
 //! cut off and loses nothing: it comes back with the last id it has seen. So no
 //! client can make us keep more for it than a few events.
 
-mod seats;
-
 use std::{convert::Infallible, time::Duration};
 
 use axum::{
@@ -34,8 +32,6 @@ use crate::{
     service::{now, watch::Watch},
     store::{logins::Login, requests::Request},
 };
-
-pub(super) use seats::Seats;
 
 /// How often something is said if there is nothing to say.
 const HEARTBEAT: Duration = Duration::from_secs(15);

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Approver, now,
-    review::{KEY_MAX, ReviewError},
+    review::{KEY_MAX, ReviewError, find},
 };
 use crate::{
     domain::{
@@ -23,7 +23,7 @@ use crate::{
     live::{News, Reload},
     store::{
         StoreError,
-        decisions::{CallKey, Decided, Decision, Effects, UsedKey},
+        decisions::{CallKey, Decided, Decision, UsedKey},
         logins::Login,
         requests::Request,
     },
@@ -51,24 +51,26 @@ impl Approver {
         id: &str,
         answer: &Answer,
     ) -> Result<Request, ReviewError> {
-        let request = self.find(id).await?;
+        let request = find(&self.store, id).await?;
         let key = call_key(&request.id, answer)?;
         if let Some(key) = &key {
             let reviewer = caller.username.as_str();
             if let Some(used) = self.store.used_key(reviewer, &key.key).await? {
-                return same_call(request, key, used);
+                return self.same_call(&request.id, key, used).await;
             }
         }
         let mut decision = self.rule(caller, &request, answer).await?;
         let mut signed = v1::Decision::from(decision.clone());
         self.signer.sign(&mut signed);
         decision.signature = signed.signature;
-        let effects = match self.store.decide(&decision, key.as_ref()).await? {
-            Decided::Recorded(effects) => effects,
+        let revoked = match self.store.decide(&decision, key.as_ref()).await? {
+            Decided::Recorded { revoked } => revoked,
+            Decided::NotAllowed(Some(role)) => return Err(Refusal::NoReviewer { role }.into()),
+            Decided::NotAllowed(None) => return Err(ReviewError::NoAccount),
             Decided::TooLate => return Err(self.too_late(&request.id).await?),
             Decided::KeyUsed(used) => {
                 let key = key.ok_or_else(|| ReviewError::KeyUsed(used.request_id.clone()))?;
-                return same_call(self.find(&request.id).await?, &key, used);
+                return self.same_call(&request.id, &key, used).await;
             }
         };
         tracing::info!(
@@ -76,13 +78,31 @@ impl Approver {
             reason = ?decision.reason, grant.id = decision.grant.as_ref().map(|g| g.id.as_str()),
             "request decided"
         );
-        self.spread(&request, &decision, effects);
+        self.spread(&request, &decision, revoked);
+        if decision.verdict == Verdict::Flag {
+            self.spread_flag().await;
+        }
         let decided = self.store.request(&request.id).await?;
         decided.ok_or(ReviewError::NotFound(request.id))
     }
 
+    /// Answers a call whose key was used before, with the request as it stands now:
+    /// what was read before the key was may be older than the decision.
+    async fn same_call(
+        &self,
+        id: &str,
+        key: &CallKey,
+        used: UsedKey,
+    ) -> Result<Request, ReviewError> {
+        if used.content == key.content {
+            find(&self.store, id).await
+        } else {
+            Err(ReviewError::KeyUsed(used.request_id))
+        }
+    }
+
     /// The decision that `answer` makes about `request`, not signed yet.
-    async fn rule(
+    pub(super) async fn rule(
         &self,
         caller: &Login,
         request: &Request,
@@ -136,7 +156,7 @@ impl Approver {
     }
 
     /// Tells of a decision that is recorded.
-    fn spread(&self, request: &Request, decision: &Decision, effects: Effects) {
+    fn spread(&self, request: &Request, decision: &Decision, revoked: Vec<(Uuid, String)>) {
         let waited = decision.decided_at.since(request.created_at);
         self.metrics.request_decided(decision.verdict, waited);
         self.live.changed();
@@ -146,11 +166,7 @@ impl Approver {
             self.live.reload(Reload::Grant(grant.id.clone()));
             self.live.deadline_added();
         }
-        for (host, id) in effects.flagged {
-            tracing::info!(request.id = id, host.id = %host, "request flagged with another");
-            self.live.tell(host, News::Request(id));
-        }
-        for (host, id) in effects.revoked {
+        for (host, id) in revoked {
             tracing::info!(grant.id = id, host.id = %host, "grant revoked by a flag");
             self.live.tell(host, News::Revoked(id.clone()));
             self.live.reload(Reload::Grant(id));
@@ -213,13 +229,4 @@ fn call_key(request_id: &str, answer: &Answer) -> Result<Option<CallKey>, Review
         key: key.clone(),
         content: content.finalize().into(),
     }))
-}
-
-/// Answers a call whose key was used before.
-fn same_call(request: Request, key: &CallKey, used: UsedKey) -> Result<Request, ReviewError> {
-    if used.content == key.content {
-        Ok(request)
-    } else {
-        Err(ReviewError::KeyUsed(used.request_id))
-    }
 }

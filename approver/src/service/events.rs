@@ -134,7 +134,7 @@ impl Approver {
         let query = parse(query)?;
         let next = match after {
             Some(after) => after.saturating_add(1),
-            None => self.store.count().await?,
+            None => self.browse.count().await?,
         };
         Ok(Follow {
             approver: Arc::clone(self),
@@ -182,7 +182,7 @@ impl Follow {
     /// called again.
     pub(crate) async fn next(&mut self) -> Result<Vec<Record>, EventsError> {
         loop {
-            if self.approver.store.count().await? > self.next {
+            if self.approver.browse.count().await? > self.next {
                 self.approver.refresh_events().await?;
                 let history = &self.approver.events.history;
                 let limit = usize::try_from(PAGE).unwrap_or(usize::MAX);

@@ -1,5 +1,6 @@
 //! Expiry: a request nobody answered in time is closed as expired and a grant
-//! ends when its time is up, whoever is or isn't connected, also what came due while the approver was down.
+//! ends when its time is up, whoever is or isn't connected, also what came due
+//! while the approver was down.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,23 +18,43 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(5);
 
 impl Approver {
-    /// Expires what is due, requests and grants, and tells watchers and hosts.
+    /// Expires what is due, requests and grants, and closes what a flag or a
+    /// revoked host left open. Tells watchers and hosts.
     pub(crate) async fn expire(&self) -> Result<(), StoreError> {
-        for grant in self.store.end_grants(now()).await? {
-            tracing::info!(grant.id = grant, "grant ended: its time is up");
-            self.live.reload(Reload::Grant(grant));
+        self.expire_requests().await?;
+        self.refuse_flagged().await?;
+        while !self.store.withdraw_revoked(now()).await?.is_empty() {
+            self.live.changed();
         }
-        let expired = self.store.expire_requests(now()).await?;
-        if expired.is_empty() {
-            return Ok(());
+        self.end_grants().await
+    }
+
+    async fn expire_requests(&self) -> Result<(), StoreError> {
+        loop {
+            let expired = self.store.expire_requests(now()).await?;
+            if expired.is_empty() {
+                return Ok(());
+            }
+            self.metrics.requests_expired(expired.len());
+            self.live.changed();
+            for (host, id) in expired {
+                tracing::info!(request.id = id, host.id = %host, "request expired");
+                self.live.tell(host, News::Request(id));
+            }
         }
-        self.metrics.requests_expired(expired.len());
-        self.live.changed();
-        for (host, id) in expired {
-            tracing::info!(request.id = id, host.id = %host, "request expired");
-            self.live.tell(host, News::Request(id));
+    }
+
+    async fn end_grants(&self) -> Result<(), StoreError> {
+        loop {
+            let ended = self.store.end_grants(now()).await?;
+            if ended.is_empty() {
+                return Ok(());
+            }
+            for grant in ended {
+                tracing::info!(grant.id = grant, "grant ended: its time is up");
+                self.live.reload(Reload::Grant(grant));
+            }
         }
-        Ok(())
     }
 }
 

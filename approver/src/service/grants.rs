@@ -1,22 +1,22 @@
 //! Grants: what approvals gave, looked at and taken back.
 
-use holdpoint_proto::v1::Hello;
 use uuid::Uuid;
 
 use super::{
-    Approver, now,
+    Approver,
+    hosts::Greeting,
+    now,
     review::{canonical, page_size, start},
 };
 use crate::{
     domain::{
-        audit::Actor,
         capability::{Capability, Lacking},
         decide::{self, Refusal},
         grant::State,
     },
     live::{News, Reload},
     store::{
-        StoreError,
+        Store, StoreError,
         grants::{Issued, Page, Revocation},
         logins::Login,
     },
@@ -53,21 +53,7 @@ impl Approver {
         size: u32,
     ) -> Result<Page, StoreError> {
         let size = page_size(size);
-        self.store.grants(active_only, before, size).await
-    }
-
-    /// The grant with this id, or the only one whose id begins so.
-    pub(crate) async fn grant(&self, id: &str) -> Result<Issued, GrantError> {
-        let prefix = canonical(id).ok_or_else(|| GrantError::BadId(start(id)))?;
-        let ids = self.store.grant_ids(&prefix).await?;
-        let [id] = ids.as_slice() else {
-            return Err(match ids.len() {
-                0 => GrantError::NotFound(prefix),
-                _ => GrantError::Ambiguous(prefix),
-            });
-        };
-        let grant = self.store.grant(id).await?;
-        grant.ok_or(GrantError::NotFound(prefix))
+        self.browse.grants(active_only, before, size).await
     }
 
     /// Takes a grant back as `caller`. One that gives nothing any more stays as
@@ -79,13 +65,13 @@ impl Approver {
         reason: &str,
     ) -> Result<Issued, GrantError> {
         caller.role.check(Capability::Decide)?;
-        let grant = self.grant(id).await?;
+        let grant = find(&self.store, id).await?;
         if grant.session.owner == caller.username.as_str() {
             return Err(GrantError::Owner(grant.session.owner));
         }
         let reason = decide::reason(reason)?;
         let revocation = Revocation {
-            by: &Actor::Person(caller.username.to_string()),
+            by: &caller.actor(),
             reason: &reason,
             at: now(),
         };
@@ -105,12 +91,38 @@ impl Approver {
         Ok(grant.is_some_and(|grant| grant.state == State::Active))
     }
 
-    /// Which of the grants that `hello` names its host should not honour.
+    /// Which of the grants that `host` names it should not honour. Ends those that
+    /// its greeting shows to be over.
     pub(crate) async fn wrong_grants(
         &self,
         host: Uuid,
-        hello: &Hello,
+        greeting: &Greeting,
     ) -> Result<Vec<String>, StoreError> {
-        self.store.honoured(host, &hello.grant_ids, now()).await
+        let Greeting { grants, rebooted } = greeting;
+        let honoured = self.store.honoured(host, grants, *rebooted, now()).await?;
+        for id in honoured.over {
+            tracing::info!(grant.id = id, host.id = %host, "grant ended: its host honours it no more");
+            self.live.reload(Reload::Grant(id));
+        }
+        Ok(honoured.wrong)
     }
+
+    /// Grants of `host` that are revoked, and it has not said that it knows.
+    pub(crate) async fn revoking(&self, host: Uuid) -> Result<Vec<String>, StoreError> {
+        self.store.revoking(host).await
+    }
+}
+
+/// The grant in `store` with this id, or the only one whose id begins so.
+async fn find(store: &Store, id: &str) -> Result<Issued, GrantError> {
+    let prefix = canonical(id).ok_or_else(|| GrantError::BadId(start(id)))?;
+    let ids = store.grant_ids(&prefix).await?;
+    let [id] = ids.as_slice() else {
+        return Err(match ids.len() {
+            0 => GrantError::NotFound(prefix),
+            _ => GrantError::Ambiguous(prefix),
+        });
+    };
+    let grant = store.grant(id).await?;
+    grant.ok_or(GrantError::NotFound(prefix))
 }

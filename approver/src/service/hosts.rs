@@ -1,12 +1,14 @@
 //! Hosts: who may connect, and what they say about themselves.
 
+use std::collections::HashSet;
+
 use holdpoint_proto::v1::{Hello, ProfilePolicy};
 use uuid::Uuid;
 
 use super::{Approver, now};
 use crate::{
     ca::Peer,
-    domain::audit::Actor,
+    domain::capability::{Capability, Lacking},
     live::Reload,
     store::{
         StoreError,
@@ -23,6 +25,8 @@ const TEXT_MAX: usize = 128;
 const REASON_MAX: usize = 1024;
 /// Most policies of one host.
 const POLICIES_MAX: usize = 256;
+/// Most grants that one host may honour: far more than people give.
+const GRANTS_MAX: usize = 10_000;
 /// Bytes of a SHA-256.
 const SHA256_BYTES: usize = 32;
 
@@ -50,6 +54,24 @@ pub(crate) enum AdmitError {
     Store(#[from] StoreError),
 }
 
+/// Why a Hello is no beginning.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HelloError {
+    #[error("the Hello names {0} grants; the most that a host may honour is {GRANTS_MAX}")]
+    Grants(usize),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a Hello says that is not stored with the host.
+#[derive(Clone, Debug)]
+pub(crate) struct Greeting {
+    /// Grants the host honours.
+    pub(crate) grants: HashSet<String>,
+    /// It has booted since its last Hello.
+    pub(crate) rebooted: bool,
+}
+
 /// A host, and whether its stream is open.
 #[derive(Clone, Debug)]
 pub(crate) struct SeenHost {
@@ -68,6 +90,8 @@ pub(crate) enum RevokeHostError {
     #[error("host {0} is revoked already")]
     Revoked(Uuid),
     #[error(transparent)]
+    Lacking(#[from] Lacking),
+    #[error(transparent)]
     Store(#[from] StoreError),
 }
 
@@ -76,10 +100,10 @@ impl Approver {
     pub(crate) async fn hosts(&self) -> Result<Vec<SeenHost>, StoreError> {
         let connected = self.live.connected();
         let mut hosts = Vec::new();
-        for host in self.store.hosts().await? {
+        for host in self.browse.hosts().await? {
             hosts.push(SeenHost {
                 connected: connected.contains(&host.id),
-                policies: self.store.host_policies(host.id).await?,
+                policies: self.browse.host_policies(host.id).await?,
                 spool: self.spool_state(&host.id.to_string()).await?,
                 host,
             });
@@ -94,10 +118,10 @@ impl Approver {
         caller: &Login,
         id: &str,
     ) -> Result<(), RevokeHostError> {
+        caller.role.check(Capability::Administer)?;
         let unknown = || RevokeHostError::Unknown(id.chars().take(64).collect());
         let id: Uuid = id.parse().map_err(|_| unknown())?;
-        let by = Actor::Person(caller.username.to_string());
-        if !self.store.revoke_host(id, &by, now()).await? {
+        if !self.store.revoke_host(id, &caller.actor(), now()).await? {
             return Err(match self.store.host(id).await? {
                 Some(_) => RevokeHostError::Revoked(id),
                 None => unknown(),
@@ -140,7 +164,11 @@ impl Approver {
     }
 
     /// Notes what a host says about itself.
-    pub(crate) async fn greet(&self, host: Uuid, hello: &Hello) -> Result<(), StoreError> {
+    pub(crate) async fn greet(&self, host: Uuid, hello: Hello) -> Result<Greeting, HelloError> {
+        let named = hello.grant_ids.len();
+        if named > GRANTS_MAX {
+            return Err(HelloError::Grants(named));
+        }
         let sighting = Sighting {
             hostname: printable(&hello.hostname, HOSTNAME_MAX),
             version: printable(&hello.version, TEXT_MAX),
@@ -155,7 +183,7 @@ impl Approver {
                 .map(policy)
                 .collect(),
         };
-        self.store.host_seen(host, &sighting, now()).await?;
+        let rebooted = self.store.host_seen(host, &sighting, now()).await?;
         self.live.reload(Reload::Host(host));
         tracing::info!(
             host.id = %host,
@@ -167,7 +195,10 @@ impl Approver {
         if !sighting.enforcing {
             tracing::warn!(host.id = %host, "the host's kernel does not enforce");
         }
-        Ok(())
+        Ok(Greeting {
+            grants: hello.grant_ids.into_iter().collect(),
+            rebooted,
+        })
     }
 }
 

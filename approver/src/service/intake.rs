@@ -73,10 +73,7 @@ impl Approver {
     pub(crate) async fn open(&self, host: Uuid, open: &OpenRequest) -> Result<Opening, StoreError> {
         match self.try_open(host, open).await? {
             Opening::Rejected(rejection) => {
-                tracing::warn!(
-                    request.id = ?open.request_id, host.id = %host, reason = %rejection,
-                    "request rejected"
-                );
+                log_rejection(&open.request_id, host, &rejection);
                 Ok(Opening::Rejected(rejection))
             }
             accepted @ Opening::Accepted(_) => Ok(accepted),
@@ -89,7 +86,7 @@ impl Approver {
             return Ok(Opening::Rejected(rejection));
         }
         if let Some(request) = self.store.request(id).await? {
-            return Ok(resume(request, host, &open.digest));
+            return self.resume(request, host, &open.digest).await;
         }
         let examined = match examine::new(open) {
             Ok(examined) => examined,
@@ -133,10 +130,10 @@ impl Approver {
             }
             Opened::LimitReached => Ok(Opening::Rejected(Rejection::TooMany(limit))),
             // Opened on another stream of the host since we looked.
-            Opened::Exists => Ok(match self.store.request(id).await? {
-                Some(request) => resume(request, host, &open.digest),
-                None => Opening::Rejected(Rejection::Taken(id.to_owned())),
-            }),
+            Opened::Exists => match self.store.request(id).await? {
+                Some(request) => self.resume(request, host, &open.digest).await,
+                None => Ok(Opening::Rejected(Rejection::Taken(id.to_owned()))),
+            },
         }
     }
 
@@ -198,15 +195,37 @@ impl Approver {
             return Ok(None);
         }
         let digest = request.digest.clone();
-        Ok(Some(resume(request, host, &digest)))
+        Ok(Some(self.resume(request, host, &digest).await?))
+    }
+
+    /// Answers a host that opens a stored request again, or that has to hear of it.
+    ///
+    /// An approval that was not carried out is void if its operation was flagged
+    /// after it. The request stays approved, for that is what was decided; that the
+    /// host refused it will be its outcome.
+    async fn resume(
+        &self,
+        request: Request,
+        host: Uuid,
+        digest: &[u8],
+    ) -> Result<Opening, StoreError> {
+        if request.host_id != host || request.digest != digest {
+            return Ok(Opening::Rejected(Rejection::Taken(request.id)));
+        }
+        if let (State::Approved, None, Some(decision)) =
+            (request.state, request.outcome, &request.decision)
+        {
+            let (operation, at) = (&request.operation_digest, decision.decided_at);
+            if let Some(said) = self.store.flagged_since(operation, at).await? {
+                return Ok(Opening::Rejected(Rejection::Flagged(said)));
+            }
+        }
+        Ok(stands(request))
     }
 }
 
-/// Answers a host that opens a stored request again.
-fn resume(request: Request, host: Uuid, digest: &[u8]) -> Opening {
-    if request.host_id != host || request.digest != digest {
-        return Opening::Rejected(Rejection::Taken(request.id));
-    }
+/// How a stored request stands, for its host.
+fn stands(request: Request) -> Opening {
     match request.state {
         State::Pending | State::Approved | State::Denied => Opening::Accepted(request.decision),
         // By its own decision, or by the flag of another.
@@ -217,6 +236,14 @@ fn resume(request: Request, host: Uuid, digest: &[u8]) -> Opening {
         State::Expired => Opening::Rejected(Rejection::Expired(request.deadline)),
         State::Withdrawn => Opening::Rejected(Rejection::Withdrawn(request.outcome_detail)),
     }
+}
+
+/// Some of a rejection is the host's own words.
+fn log_rejection(request_id: &str, host: Uuid, rejection: &Rejection) {
+    tracing::warn!(
+        request.id = ?request_id, host.id = %host, reason = ?rejection.to_string(),
+        "request rejected"
+    );
 }
 
 fn log_outcome(id: &str, host: Uuid, state: State, outcome: Outcome) {
@@ -236,4 +263,51 @@ fn log_outcome(id: &str, host: Uuid, state: State, outcome: Outcome) {
 
 fn shortened(text: &str) -> String {
     text.chars().take(DETAIL_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    /// Keeps what is logged.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_host_says_begins_no_line_of_the_log() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let said = "gone\n2026-01-01 INFO host.id=1 request approved \u{1b}[2K";
+        let rejection = Rejection::Withdrawn(said.into());
+        tracing::subscriber::with_default(subscriber, || {
+            log_rejection("1", Uuid::nil(), &rejection);
+        });
+        let bytes = lines.0.lock().unwrap().clone();
+        let text = String::from_utf8(bytes).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(
+            text.contains("gone") && !text.contains('\u{1b}'),
+            "{text:?}"
+        );
+    }
 }

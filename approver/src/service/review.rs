@@ -4,7 +4,7 @@ use super::Approver;
 use crate::{
     domain::{decide::Refusal, request::State},
     store::{
-        StoreError,
+        Store, StoreError,
         requests::{Earlier, Filter, Page, Request},
     },
 };
@@ -39,6 +39,8 @@ pub(crate) enum ReviewError {
     /// Somebody or something was faster; the request is as it stands now.
     #[error("{}", too_late(.0))]
     TooLate(Box<Request>),
+    #[error("your account was removed; nothing was decided")]
+    NoAccount,
     #[error("an idempotency key must have 1 to {KEY_MAX} bytes; this one has {0}")]
     KeyLength(usize),
     #[error(
@@ -59,27 +61,32 @@ impl Approver {
         before: i64,
         size: u32,
     ) -> Result<Page, StoreError> {
-        self.store.requests(filter, before, page_size(size)).await
+        self.browse.requests(filter, before, page_size(size)).await
     }
 
     /// The request with this id, or the only one whose id begins so.
     pub(crate) async fn find(&self, id: &str) -> Result<Request, ReviewError> {
-        let prefix = canonical(id).ok_or_else(|| ReviewError::BadId(start(id)))?;
-        let ids = self.store.request_ids(&prefix).await?;
-        let [id] = ids.as_slice() else {
-            return Err(match ids.len() {
-                0 => ReviewError::NotFound(prefix),
-                _ => ReviewError::Ambiguous(prefix),
-            });
-        };
-        let request = self.store.request(id).await?;
-        request.ok_or(ReviewError::NotFound(prefix))
+        find(&self.browse, id).await
     }
 
     /// The newest decisions about the same operation in other requests.
     pub(crate) async fn earlier(&self, request: &Request) -> Result<Vec<Earlier>, StoreError> {
-        self.store.earlier_decisions(request, EARLIER_MAX).await
+        self.browse.earlier_decisions(request, EARLIER_MAX).await
     }
+}
+
+/// The request in `store` with this id, or the only one whose id begins so.
+pub(super) async fn find(store: &Store, id: &str) -> Result<Request, ReviewError> {
+    let prefix = canonical(id).ok_or_else(|| ReviewError::BadId(start(id)))?;
+    let ids = store.request_ids(&prefix).await?;
+    let [id] = ids.as_slice() else {
+        return Err(match ids.len() {
+            0 => ReviewError::NotFound(prefix),
+            _ => ReviewError::Ambiguous(prefix),
+        });
+    };
+    let request = store.request(id).await?;
+    request.ok_or(ReviewError::NotFound(prefix))
 }
 
 /// How many rows a page has for a caller who wants `size`; 0 is no wish.

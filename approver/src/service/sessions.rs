@@ -17,7 +17,7 @@ impl Approver {
             0 => 50,
             limit => limit.min(PAGE_MAX),
         };
-        self.store
+        self.browse
             .sessions(&Wanted {
                 limit,
                 ..wanted.clone()
@@ -31,7 +31,7 @@ impl Approver {
         host_id: &str,
         id: &str,
     ) -> Result<Option<(Session, Vec<KnownProcess>)>, StoreError> {
-        self.store.session(host_id, id).await
+        self.browse.session(host_id, id).await
     }
 
     /// The newest requests of a session, as many as fit a page.
@@ -41,12 +41,12 @@ impl Approver {
         id: &str,
         limit: usize,
     ) -> Result<Vec<Request>, StoreError> {
-        self.store.requests_of_session(host_id, id, limit).await
+        self.browse.requests_of_session(host_id, id, limit).await
     }
 
     /// For the host's page: the last number that is stored of its newest spool,
     /// and how many gaps it has.
     pub(crate) async fn spool_state(&self, host_id: &str) -> Result<(u64, u64), StoreError> {
-        self.store.spool_state(host_id).await
+        self.browse.spool_state(host_id).await
     }
 }

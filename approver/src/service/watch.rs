@@ -31,7 +31,7 @@ impl Watch {
     pub(crate) async fn begin(approver: Arc<Approver>) -> Result<Self, StoreError> {
         // In this order: what changes while we list is told again, not lost.
         let changes = approver.live.changes();
-        let revision = approver.store.revision().await?;
+        let revision = approver.browse.revision().await?;
         Ok(Self {
             approver,
             changes,
@@ -69,7 +69,7 @@ impl Watch {
     /// Can be dropped while it waits without losing anything.
     pub(crate) async fn next(&mut self) -> Result<Vec<Request>, StoreError> {
         while let Some(after) = self.pending_after {
-            let page = self.approver.store.pending_requests(after, PAGE).await?;
+            let page = self.approver.browse.pending_requests(after, PAGE).await?;
             let last = page.requests.last().map(|request| request.seq);
             self.pending_after = last.filter(|_| page.more);
             if last.is_some() {
@@ -80,7 +80,7 @@ impl Watch {
             self.changes.borrow_and_update();
             let page = self
                 .approver
-                .store
+                .browse
                 .changed_requests(self.revision, PAGE)
                 .await?;
             if let Some(last) = page.requests.last() {

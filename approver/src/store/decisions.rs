@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{Store, StoreError, events, flags, grants, parse, record, requests};
 use crate::domain::{
+    account::Role,
     audit::AuditRecord,
     grant::{Grant, Scope},
     request::{Event, Verdict},
@@ -39,8 +40,16 @@ pub(crate) struct CallKey {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Decided {
     /// It is recorded.
-    Recorded(Effects),
-    /// The request is not pending any more or its deadline has passed.
+    Recorded {
+        /// Grants that were revoked with it, and their hosts, which have to hear
+        /// of it.
+        revoked: Vec<(Uuid, String)>,
+    },
+    /// The reviewer's account has this role by now, or is gone.
+    NotAllowed(Option<Role>),
+    /// The request is not pending any more, or is about to be closed: its deadline
+    /// has passed, its host is revoked, its operation may not be approved because
+    /// it is flagged.
     TooLate,
     /// The reviewer has used the key before.
     KeyUsed(UsedKey),
@@ -51,15 +60,6 @@ pub(crate) enum Decided {
 pub(crate) struct UsedKey {
     pub(crate) request_id: String,
     pub(crate) content: Vec<u8>,
-}
-
-/// What a flag changed beside its own request: whose hosts have to hear of it.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Effects {
-    /// Other requests that were pending on the same operation.
-    pub(crate) flagged: Vec<(Uuid, String)>,
-    /// Grants that let the same operation go on.
-    pub(crate) revoked: Vec<(Uuid, String)>,
 }
 
 impl Store {
@@ -77,15 +77,16 @@ impl Store {
             change.rollback().await?;
             return Ok(Decided::KeyUsed(used));
         }
-        let in_time: Option<i64> =
-            sqlx::query_scalar("SELECT 1 FROM requests WHERE id = ? AND deadline > ?")
-                .bind(&decision.request_id)
-                .bind(decision.decided_at.get())
-                .fetch_optional(&mut *change)
-                .await?;
+        let role = role(&mut change, &decision.reviewer).await?;
+        if !role.is_some_and(Role::may_decide) {
+            change.rollback().await?;
+            return Ok(Decided::NotAllowed(role));
+        }
         let event = Event::Decided(decision.verdict);
         let (id, at) = (decision.request_id.as_str(), decision.decided_at);
-        if in_time.is_none() || !requests::close(&mut change, id, event, "", at).await? {
+        if !is_open(&mut change, decision).await?
+            || !requests::close(&mut change, id, event, "", at).await?
+        {
             change.rollback().await?;
             return Ok(Decided::TooLate);
         }
@@ -101,13 +102,13 @@ impl Store {
         if let Some(grant) = &decision.grant {
             grants::insert(&mut change, decision, grant).await?;
         }
-        let effects = if decision.verdict == Verdict::Flag {
+        let revoked = if decision.verdict == Verdict::Flag {
             flags::set(&mut change, decision).await?
         } else {
-            Effects::default()
+            Vec::new()
         };
         change.commit().await?;
-        Ok(Decided::Recorded(effects))
+        Ok(Decided::Recorded { revoked })
     }
 
     /// The call that `reviewer` has used `key` for.
@@ -118,6 +119,39 @@ impl Store {
     ) -> Result<Option<UsedKey>, StoreError> {
         Ok(used_key(&self.read, reviewer, key).await?)
     }
+}
+
+/// The role of an account now; none if there is no such account.
+async fn role(
+    change: &mut Transaction<'_, Sqlite>,
+    name: &str,
+) -> Result<Option<Role>, sqlx::Error> {
+    let role: Option<String> = sqlx::query_scalar("SELECT role FROM users WHERE name = ?")
+        .bind(name)
+        .fetch_optional(&mut **change)
+        .await?;
+    role.map(|role| parse("role", &role)).transpose()
+}
+
+/// Whether nothing stands against `decision` that closes its request anyway.
+async fn is_open(
+    change: &mut Transaction<'_, Sqlite>,
+    decision: &Decision,
+) -> Result<bool, sqlx::Error> {
+    let (id, at) = (decision.request_id.as_str(), decision.decided_at);
+    let in_time: Option<i64> = sqlx::query_scalar(
+        "SELECT 1 FROM requests JOIN hosts ON hosts.id = requests.host_id
+         WHERE requests.id = ? AND requests.deadline > ? AND hosts.revoked_at IS NULL",
+    )
+    .bind(id)
+    .bind(at.get())
+    .fetch_optional(&mut **change)
+    .await?;
+    if in_time.is_none() {
+        return Ok(false);
+    }
+    let approves = decision.verdict == Verdict::Approve;
+    Ok(!approves || flags::of_request(change, id).await?.is_none())
 }
 
 async fn used_key(

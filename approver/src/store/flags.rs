@@ -4,23 +4,29 @@
 use holdpoint_proto::v1::{self, Operation, RequestContext};
 use prost::Message as _;
 use sqlx::{FromRow, Row as _, Sqlite, Transaction, sqlite::SqliteRow};
+use tokio_stream::StreamExt as _;
+use uuid::Uuid;
 
 use super::{
     Store, StoreError,
-    decisions::{Decision, Effects},
+    decisions::Decision,
     decode, events,
     grants::{self, Revocation},
-    parse, record, requests,
+    logins::Login,
+    record,
 };
 use crate::domain::{
     audit::{Actor, AuditRecord},
-    request::Event,
     time::Millis,
 };
+
+/// Bytes after which a list ends: an operation can be megabytes.
+const PAGE_BYTES: usize = 3 * 1024 * 1024;
 
 /// A flag in force.
 #[derive(Clone, Debug)]
 pub(crate) struct Flag {
+    pub(crate) seq: i64,
     pub(crate) operation_digest: Vec<u8>,
     pub(crate) operation: Operation,
     /// The request whose decision set it.
@@ -28,6 +34,24 @@ pub(crate) struct Flag {
     pub(crate) reviewer: String,
     pub(crate) reason: String,
     pub(crate) flagged_at: Millis,
+}
+
+/// Some flags, and whether there are more.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Page {
+    pub(crate) flags: Vec<Flag>,
+    pub(crate) more: bool,
+}
+
+/// What became of an attempt to lift a flag.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Lifted {
+    /// It is lifted.
+    Done,
+    /// There is none in force.
+    None,
+    /// Whoever would lift it owns a session that asked for the operation.
+    Own,
 }
 
 /// The flag that an attempt of its operation meets.
@@ -39,60 +63,112 @@ pub(super) struct OnOperation {
 }
 
 impl Store {
-    /// Every flag in force, newest first.
-    pub(crate) async fn flags(&self) -> Result<Vec<Flag>, StoreError> {
-        let flags = sqlx::query_as(
-            "SELECT flags.operation_digest, flags.request_id, requests.context,
+    /// Flags in force that were set before `before`, newest first.
+    pub(crate) async fn flags(&self, before: i64, limit: usize) -> Result<Page, StoreError> {
+        let mut rows = sqlx::query_as::<_, Flag>(
+            "SELECT flags.seq, flags.operation_digest, flags.request_id, requests.context,
                  decisions.reviewer, decisions.reason, decisions.decided_at
              FROM flags JOIN requests ON requests.id = flags.request_id
              JOIN decisions ON decisions.request_id = flags.request_id
-             WHERE flags.lifted_at IS NULL ORDER BY flags.seq DESC",
+             WHERE flags.lifted_at IS NULL AND flags.seq < ?
+             ORDER BY flags.seq DESC LIMIT ?",
         )
-        .fetch_all(&self.read)
-        .await?;
-        Ok(flags)
+        .bind(before)
+        // One more than asked for tells whether there are more.
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1))
+        .fetch(&self.read);
+        let mut page = Page::default();
+        let mut bytes = 0;
+        while let Some(flag) = rows.next().await {
+            let flag = flag?;
+            bytes += flag.operation.encoded_len();
+            let full = page.flags.len() == limit || bytes > PAGE_BYTES;
+            if full && !page.flags.is_empty() {
+                page.more = true;
+                break;
+            }
+            page.flags.push(flag);
+        }
+        Ok(page)
     }
 
-    /// Lifts the flag on an operation. False if there is none in force.
+    /// Lifts the flag on an operation, unless `administrator` owns a session that
+    /// asked for it.
     pub(crate) async fn lift_flag(
         &self,
         operation_digest: &[u8],
-        administrator: &str,
+        administrator: &Login,
         reason: &str,
         now: Millis,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Lifted, StoreError> {
         let mut change = self.begin().await?;
-        let lifted = sqlx::query(
+        if on(&mut change, operation_digest).await?.is_none() {
+            return Ok(Lifted::None);
+        }
+        let own: Option<i64> = sqlx::query_scalar(
+            "SELECT 1 FROM requests WHERE operation_digest = ? AND owner = ? LIMIT 1",
+        )
+        .bind(operation_digest)
+        .bind(administrator.username.as_str())
+        .fetch_optional(&mut *change)
+        .await?;
+        if own.is_some() {
+            return Ok(Lifted::Own);
+        }
+        sqlx::query(
             "UPDATE flags SET lifted_at = ?, lifted_by = ?, lift_reason = ?
              WHERE operation_digest = ? AND lifted_at IS NULL",
         )
         .bind(now.get())
-        .bind(administrator)
+        .bind(administrator.username.as_str())
         .bind(reason)
         .bind(operation_digest)
         .execute(&mut *change)
-        .await?
-        .rows_affected();
-        if lifted == 1 {
-            let lifted = AuditRecord::FlagLifted {
-                operation_digest: operation_digest.to_vec(),
-                by: Actor::Person(administrator.to_owned()),
-                reason: reason.to_owned(),
-            };
-            events::append(&mut change, now, &lifted).await?;
-        }
+        .await?;
+        let lifted = AuditRecord::FlagLifted {
+            operation_digest: operation_digest.to_vec(),
+            by: administrator.actor(),
+            reason: reason.to_owned(),
+        };
+        events::append(&mut change, now, &lifted).await?;
         change.commit().await?;
-        Ok(lifted == 1)
+        Ok(Lifted::Done)
+    }
+
+    /// What is said of the flag that voids an approval of this operation that was
+    /// given at `approved_at` and has not been carried out; none if there is none.
+    ///
+    /// A flag that was set since does so even when it is lifted by now: what was
+    /// refused by it stays refused, whichever of the two the host hears of first.
+    pub(crate) async fn flagged_since(
+        &self,
+        operation_digest: &[u8],
+        approved_at: Millis,
+    ) -> Result<Option<String>, StoreError> {
+        let flag: Option<(String, String, i64)> = sqlx::query_as(
+            "SELECT decisions.reviewer, decisions.reason, decisions.decided_at
+             FROM flags JOIN decisions ON decisions.request_id = flags.request_id
+             WHERE flags.operation_digest = ?
+                 AND (flags.lifted_at IS NULL OR decisions.decided_at >= ?)
+             ORDER BY flags.seq DESC LIMIT 1",
+        )
+        .bind(operation_digest)
+        .bind(approved_at.get())
+        .fetch_optional(&self.read)
+        .await?;
+        Ok(flag.map(|(reviewer, reason, at)| said(&reviewer, &reason, Millis::new(at))))
     }
 }
 
 /// Flags the operation of the request that `decision` is about, as part of
-/// `change`: other requests that are pending on it are flagged with it, and
-/// grants that would let it go on are revoked.
+/// `change`, and revokes the grants that would let it go on. Answers which, with
+/// their hosts. Each was given by a person, so there are not too many for one
+/// change. Other requests that are pending on it can be: they are refused after it
+/// ([`Store::refuse_flagged`]), and nobody can approve them meanwhile.
 pub(super) async fn set(
     change: &mut Transaction<'_, Sqlite>,
     decision: &Decision,
-) -> Result<Effects, StoreError> {
+) -> Result<Vec<(Uuid, String)>, StoreError> {
     let (id, at) = (decision.request_id.as_str(), decision.decided_at);
     let digest: Option<Vec<u8>> =
         sqlx::query_scalar("SELECT operation_digest FROM requests WHERE id = ?")
@@ -101,46 +177,31 @@ pub(super) async fn set(
             .await?;
     // A request of an older program may name no operation: its flag is its own.
     let Some(digest) = digest.filter(|digest| !digest.is_empty()) else {
-        return Ok(Effects::default());
+        return Ok(Vec::new());
     };
-    sqlx::query(
+    let set = sqlx::query(
         "INSERT INTO flags (operation_digest, request_id) VALUES (?, ?) ON CONFLICT DO NOTHING",
     )
     .bind(&digest)
     .bind(id)
     .execute(&mut **change)
     .await?;
-    let set = AuditRecord::FlagSet {
-        request: record::request(change, id).await?,
-        reviewer: decision.reviewer.clone(),
-        reason: decision.reason.clone(),
-    };
-    events::append(change, at, &set).await?;
-    let pending: Vec<(String, String)> = sqlx::query_as(
-        "SELECT host_id, id FROM requests WHERE operation_digest = ? AND state = 'pending'",
-    )
-    .bind(&digest)
-    .fetch_all(&mut **change)
-    .await?;
-    let mut effects = Effects::default();
-    let detail = said(&decision.reviewer, &decision.reason, at);
-    let flag = OnOperation {
-        reviewer: decision.reviewer.clone(),
-        said: detail.clone(),
-    };
-    for (host, other) in pending {
-        requests::close(change, &other, Event::FlagFound, &detail, at).await?;
-        record(change, &other, &flag, at).await?;
-        effects.flagged.push((parse("host_id", &host)?, other));
+    // Another may have been faster, with another request on the same operation.
+    if set.rows_affected() == 1 {
+        let set = AuditRecord::FlagSet {
+            request: record::request(change, id).await?,
+            reviewer: decision.reviewer.clone(),
+            reason: decision.reason.clone(),
+        };
+        events::append(change, at, &set).await?;
     }
     let by = Actor::Person(decision.reviewer.clone());
     let revocation = Revocation {
         by: &by,
-        reason: &detail,
+        reason: &said(&decision.reviewer, &decision.reason, at),
         at,
     };
-    effects.revoked = grants::revoke_for(change, &digest, revocation).await?;
-    Ok(effects)
+    grants::revoke_for(change, &digest, revocation).await
 }
 
 /// Records that a request was refused by the flag on its operation.
@@ -180,6 +241,23 @@ pub(super) async fn on(
     }))
 }
 
+/// The flag on the operation of a request; none if there is none in force.
+pub(super) async fn of_request(
+    change: &mut Transaction<'_, Sqlite>,
+    request_id: &str,
+) -> Result<Option<OnOperation>, sqlx::Error> {
+    let digest: Option<Vec<u8>> =
+        sqlx::query_scalar("SELECT operation_digest FROM requests WHERE id = ?")
+            .bind(request_id)
+            .fetch_optional(&mut **change)
+            .await?
+            .flatten();
+    match digest {
+        Some(digest) => on(change, &digest).await,
+        None => Ok(None),
+    }
+}
+
 fn said(reviewer: &str, reason: &str, at: Millis) -> String {
     format!("the same operation was flagged by {reviewer} at {at}: {reason}")
 }
@@ -189,6 +267,7 @@ impl FromRow<'_, SqliteRow> for Flag {
         let context: &[u8] = row.try_get("context")?;
         let context = RequestContext::decode(context).map_err(|e| decode("context", e))?;
         Ok(Self {
+            seq: row.try_get("seq")?,
             operation_digest: row.try_get("operation_digest")?,
             operation: context.operation.unwrap_or_default(),
             request_id: row.try_get("request_id")?,

@@ -4,6 +4,7 @@
 //! [`State::after`]; the host's word about uses only ever counts up, so that it
 //! may come late, twice or out of order.
 
+mod hello;
 mod list;
 
 use std::time::Duration;
@@ -13,7 +14,7 @@ use prost::Message as _;
 use sqlx::{FromRow, Row as _, Sqlite, SqliteConnection, Transaction, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::{Store, StoreError, decisions::Decision, decode, events, parse, record};
+use super::{Store, StoreError, TOGETHER, decisions::Decision, decode, events, parse, record};
 use crate::domain::{
     audit::{Actor, AuditRecord, RequestRef},
     grant::{Event, Grant, State, Terms},
@@ -65,65 +66,30 @@ impl Store {
         Ok(revoked)
     }
 
-    /// Which of `named`, the grants that `host` says it honours, it should not.
-    /// A revoked one that it does not name is confirmed by that.
-    pub(crate) async fn honoured(
-        &self,
-        host: Uuid,
-        named: &[String],
-        now: Millis,
-    ) -> Result<Vec<String>, StoreError> {
-        let open: Vec<(String, String)> = sqlx::query_as(
-            "SELECT grants.id, grants.state FROM grants
-             JOIN requests ON requests.id = grants.request_id
-             WHERE requests.host_id = ? AND grants.state IN ('active', 'revoking')",
-        )
-        .bind(host.to_string())
-        .fetch_all(&self.read)
-        .await?;
-        let active = |id: &String| {
-            open.iter()
-                .any(|(open, state)| open == id && state == State::Active.as_str())
-        };
-        let wrong = named.iter().filter(|id| !active(id)).cloned().collect();
-        let confirmed: Vec<&String> = open
-            .iter()
-            .filter(|(id, state)| state == State::Revoking.as_str() && !named.contains(id))
-            .map(|(id, _)| id)
-            .collect();
-        if !confirmed.is_empty() {
-            let mut change = self.begin().await?;
-            for id in confirmed {
-                if end(&mut change, id, Event::HostEnded, now).await? {
-                    let detail = "revoked; its host honours it no more";
-                    record_end(&mut change, id, detail, now).await?;
-                }
-            }
-            change.commit().await?;
-        }
-        Ok(wrong)
-    }
-
-    /// Ends every grant whose time is up. Answers which.
+    /// Ends grants whose time is up. Answers which; none if there is none left.
     pub(crate) async fn end_grants(&self, now: Millis) -> Result<Vec<String>, StoreError> {
         // Looking needs no write lock, and there is mostly nothing to do.
-        if self.next_grant_end().await?.is_none_or(|end| end > now) {
-            return Ok(Vec::new());
-        }
-        let mut change = self.begin().await?;
         let due: Vec<String> = sqlx::query_scalar(
-            "SELECT id FROM grants WHERE state IN ('active', 'revoking') AND expires_at <= ?",
+            "SELECT id FROM grants WHERE state IN ('active', 'revoking') AND expires_at <= ?
+             ORDER BY expires_at LIMIT ?",
         )
         .bind(now.get())
-        .fetch_all(&mut *change)
+        .bind(TOGETHER)
+        .fetch_all(&self.read)
         .await?;
-        for id in &due {
-            if end(&mut change, id, Event::TimeUp, now).await? {
-                record_end(&mut change, id, "its time is up", now).await?;
+        if due.is_empty() {
+            return Ok(due);
+        }
+        let mut change = self.begin().await?;
+        let mut ended = Vec::with_capacity(due.len());
+        for id in due {
+            if end(&mut change, &id, Event::TimeUp, now).await? {
+                record_end(&mut change, &id, "its time is up", now).await?;
+                ended.push(id);
             }
         }
         change.commit().await?;
-        Ok(due)
+        Ok(ended)
     }
 
     /// When the next grant ends.
@@ -257,7 +223,7 @@ async fn revoke(
     .bind(state.as_str())
     .bind(revocation.at.get())
     .bind(match revocation.by {
-        Actor::Person(name) => name.as_str(),
+        Actor::Person(name) | Actor::Tool { person: name, .. } => name.as_str(),
         Actor::Local => LOCAL,
     })
     .bind(revocation.reason)

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{
     Store, StoreError, events,
     grants::{self, Revocation},
-    parse, record, requests,
+    parse, record,
 };
 use crate::domain::{
     audit::{Actor, AuditRecord},
@@ -104,14 +104,19 @@ impl Store {
         Ok(enforcing.iter().filter(known).count() as u64)
     }
 
-    /// Notes what host `id` says about itself.
+    /// Notes what host `id` says about itself. True if it has booted since it last
+    /// did.
     pub(crate) async fn host_seen(
         &self,
         id: Uuid,
         sighting: &Sighting,
         now: Millis,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let mut change = self.begin().await?;
+        let before: String = sqlx::query_scalar("SELECT boot_id FROM hosts WHERE id = ?")
+            .bind(id.to_string())
+            .fetch_one(&mut *change)
+            .await?;
         sqlx::query(
             "UPDATE hosts SET hostname = ?, version = ?, kernel_release = ?, boot_id = ?,
                  enforcing = ?, not_enforcing_because = ?, last_seen_at = ?
@@ -153,7 +158,9 @@ impl Store {
         };
         events::append(&mut change, now, &connected).await?;
         change.commit().await?;
-        Ok(())
+        // One that can't be read is no sign of another boot.
+        let known = !before.is_empty() && !sighting.boot_id.is_empty();
+        Ok(known && before != sighting.boot_id)
     }
 
     /// Notes that the stream of host `id` has ended.
@@ -188,16 +195,6 @@ impl Store {
                 .rows_affected()
                 == 1;
         if revoked {
-            let pending: Vec<String> = sqlx::query_scalar(
-                "SELECT id FROM requests WHERE host_id = ? AND state = 'pending'",
-            )
-            .bind(id.to_string())
-            .fetch_all(&mut *change)
-            .await?;
-            for request in pending {
-                let detail = "its host was revoked";
-                requests::withdraw(&mut change, &request, detail, now).await?;
-            }
             let revocation = Revocation {
                 by,
                 reason: "its host was revoked",
@@ -211,6 +208,9 @@ impl Store {
             events::append(&mut change, now, &revoked).await?;
         }
         change.commit().await?;
+        // Nobody can decide them any more; of the grants each was given by a person,
+        // of these there can be thousands.
+        while revoked && !self.withdraw_revoked(now).await?.is_empty() {}
         Ok(revoked)
     }
 }

@@ -15,7 +15,10 @@ const FILE: &str = "approver.db";
 
 /// How long to wait for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections that read for hosts, deciders and the approver itself, and those for
+/// people who look around.
 const READERS: u32 = 8;
+const BROWSERS: u32 = 4;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -58,12 +61,19 @@ impl Store {
                 source: Box::new(error),
             },
         })?;
-        let read = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .connect_with(options.pragma("query_only", "ON"))
-            .await
-            .map_err(open)?;
-        let store = Self { read, write };
+        let reading = options.pragma("query_only", "ON");
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .connect_with(reading.clone())
+        };
+        let read = pool(READERS).await.map_err(open)?;
+        let browse = pool(BROWSERS).await.map_err(open)?;
+        let store = Self {
+            read,
+            browse,
+            write,
+        };
         store.complete_requests().await?;
         Ok(store)
     }
@@ -75,6 +85,7 @@ pub(crate) mod tests {
 
     use holdpoint_proto::v1::{Exec, Operation, Process, RequestContext, operation::Kind};
     use prost::Message as _;
+    use sqlx::{Sqlite, pool::PoolConnection};
 
     use super::*;
     use crate::store::requests::Filter;
@@ -109,8 +120,32 @@ pub(crate) mod tests {
                 .unwrap();
             assert_eq!(found, value, "{pragma}");
         }
-        let refused = sqlx::query("DELETE FROM users").execute(&store.read).await;
-        assert!(refused.is_err(), "readers can't write");
+        for pool in [&store.read, &store.browse] {
+            let refused = sqlx::query("DELETE FROM users").execute(pool).await;
+            assert!(refused.is_err(), "readers can't write");
+        }
+    }
+
+    impl Store {
+        /// Every connection that this reads with.
+        pub(crate) async fn hold_readers(&self) -> Vec<PoolConnection<Sqlite>> {
+            let mut held = Vec::new();
+            for _ in 0..self.read.options().get_max_connections() {
+                held.push(self.read.acquire().await.unwrap());
+            }
+            held
+        }
+    }
+
+    #[tokio::test]
+    async fn who_looks_around_takes_no_connection_from_those_who_must_not_wait() {
+        let (store, _directory) = store().await;
+        let browsing = store.browsing();
+        let held = browsing.hold_readers().await;
+        assert!(browsing.read.try_acquire().is_none(), "no more than these");
+        store.revision().await.unwrap();
+        drop(held);
+        browsing.revision().await.unwrap();
     }
 
     /// A database as the first version leaves it, with one of everything.

@@ -1,5 +1,6 @@
 //! Requests: what people are asked, where each stands and what became of it.
 
+mod burst;
 mod query;
 mod search;
 
@@ -165,41 +166,10 @@ impl Store {
         match report.closes {
             Event::DeadlinePassed => expire(&mut change, id, now).await?,
             _ => withdraw(&mut change, id, "", now).await?,
-        }
+        };
         set_outcome(&mut change, id, report, now).await?;
         change.commit().await?;
         Ok(Some(state))
-    }
-
-    /// Expires every pending request whose deadline is `now` or earlier. Answers
-    /// which, with their hosts.
-    pub(crate) async fn expire_requests(
-        &self,
-        now: Millis,
-    ) -> Result<Vec<(Uuid, String)>, StoreError> {
-        // Looking needs no write lock, and there is mostly nothing to do.
-        if self
-            .next_deadline()
-            .await?
-            .is_none_or(|deadline| deadline > now)
-        {
-            return Ok(Vec::new());
-        }
-        let mut change = self.begin().await?;
-        let due: Vec<(String, String)> = sqlx::query_as(
-            "SELECT host_id, id FROM requests
-             WHERE state = 'pending' AND deadline <= ? ORDER BY deadline",
-        )
-        .bind(now.get())
-        .fetch_all(&mut *change)
-        .await?;
-        let mut expired = Vec::with_capacity(due.len());
-        for (host, id) in due {
-            expire(&mut change, &id, now).await?;
-            expired.push((parse("host_id", &host)?, id));
-        }
-        change.commit().await?;
-        Ok(expired)
     }
 }
 
@@ -260,34 +230,38 @@ async fn insert(
     Ok(())
 }
 
-/// Withdraws a request as part of `change`, if it is pending.
-pub(super) async fn withdraw(
+/// Withdraws a request as part of `change`. False if it is not pending: then
+/// nothing happens to it.
+async fn withdraw(
     change: &mut Transaction<'_, Sqlite>,
     id: &str,
     reason: &str,
     now: Millis,
-) -> Result<(), StoreError> {
-    if close(change, id, Event::Withdrawn, reason, now).await? {
+) -> Result<bool, StoreError> {
+    let closed = close(change, id, Event::Withdrawn, reason, now).await?;
+    if closed {
         let withdrawn = AuditRecord::Withdrawn {
             request: record::request(change, id).await?,
             reason: reason.to_owned(),
         };
         events::append(change, now, &withdrawn).await?;
     }
-    Ok(())
+    Ok(closed)
 }
 
-/// Expires a request as part of `change`, if it is pending.
+/// Expires a request as part of `change`. False if it is not pending: then
+/// nothing happens to it.
 async fn expire(
     change: &mut Transaction<'_, Sqlite>,
     id: &str,
     now: Millis,
-) -> Result<(), StoreError> {
-    if close(change, id, Event::DeadlinePassed, "", now).await? {
+) -> Result<bool, StoreError> {
+    let closed = close(change, id, Event::DeadlinePassed, "", now).await?;
+    if closed {
         let request = record::request(change, id).await?;
         events::append(change, now, &AuditRecord::Expired { request }).await?;
     }
-    Ok(())
+    Ok(closed)
 }
 
 /// Closes a request by `event` as part of `change`. False if it is not pending:

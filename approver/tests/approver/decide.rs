@@ -2,22 +2,12 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
-use holdpoint_proto::{
-    decision::signing_bytes,
-    v1::{
-        DecideRequest, Decision, Outcome, RequestState, Verdict, approver_message::Message as Down,
-    },
+use holdpoint_proto::v1::{
+    DecideRequest, Outcome, RequestState, Verdict, approver_message::Message as Down,
 };
 use tonic::Code;
 
-use crate::kit::{Approver, Host, assert_status, decide, request, request_of, show};
-
-fn verify(host: &Host, decision: &Decision) {
-    UnparsedPublicKey::new(&ED25519, &host.decision_key)
-        .verify(&signing_bytes(decision), &decision.signature)
-        .expect("the signature is valid");
-}
+use crate::kit::{Approver, assert_status, decide, request, request_of, show, verify};
 
 #[tokio::test]
 async fn an_approval_reaches_the_host_signed_and_bound_to_the_digest() {

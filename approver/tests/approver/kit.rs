@@ -1,15 +1,23 @@
 //! A running approver, and clients to talk to it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
 
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use holdpoint_approver::{Admin, Config, Server, config::Web, domain::account::Role};
 use holdpoint_proto::{
+    decision::signing_bytes,
     digest,
     token::EnrolmentToken,
     v1::{
-        ApproverMessage, Decision, EnrolRequest, EnrolResponse, Exec, Hello, HostMessage,
-        LoginRequest, OpenRequest, Operation, Outcome, Process, ReportOutcome, Request,
-        RequestContext, Rule, Session, Withdraw, approver_message::Message as Down,
+        ApproverMessage, DecideRequest, Decision, EnrolRequest, EnrolResponse, Exec, Hello,
+        HostMessage, LoginRequest, OpenRequest, Operation, Outcome, Process, ReportOutcome,
+        Request, RequestContext, Rule, Session, Withdraw, approver_message::Message as Down,
         enrolment_client::EnrolmentClient, host_message::Message as Up,
         host_session_client::HostSessionClient, operation::Kind, reviews_client::ReviewsClient,
     },
@@ -98,6 +106,41 @@ impl Approver {
     pub(crate) async fn start_again(&mut self) {
         let (_, stop, serving) = serve(self.config.clone()).await;
         (self.stop, self.serving) = (Some(stop), Some(serving));
+    }
+
+    /// The program itself, on the state and the port of this one, which must be
+    /// stopped.
+    pub(crate) fn program(&self) -> Child {
+        let config = self.config.state_dir.with_file_name("approver.toml");
+        let text = format!(
+            "listen = \"{}\"\naddress = \"{}\"\nstate_dir = \"{}\"\n\
+             [web]\nlisten = \"127.0.0.1:0\"\n",
+            self.config.listen,
+            self.config.address,
+            self.config.state_dir.display()
+        );
+        fs::write(&config, text).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_holdpoint-approver"))
+            .arg("--config")
+            .arg(&config)
+            .arg("serve")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = Vec::new();
+        let mut lines = BufReader::new(child.stderr.take().unwrap())
+            .lines()
+            .map_while(Result::ok);
+        let listening = lines.any(|line| {
+            said.push(line);
+            said.last().is_some_and(|line| line.contains("listening"))
+        });
+        assert!(listening, "{said:?}");
+        // Read on, or the program would block on a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        child
     }
 
     pub(crate) async fn channel(&self) -> Channel {
@@ -262,22 +305,39 @@ impl Host {
     }
 
     pub(crate) async fn try_connect(&self) -> Result<Stream, Status> {
+        self.greet(hello(&[])).await
+    }
+
+    /// Opens the session stream and says `hello`.
+    pub(crate) async fn greet(&self, hello: Hello) -> Result<Stream, Status> {
         let channel = connect(&self.config, &self.ca, Some(self.identity())).await;
         let channel = channel.map_err(|error| Status::unknown(error.to_string()))?;
         let mut stream = raw_stream(channel).await?;
-        stream
-            .send(Up::Hello(Hello {
-                hostname: "build-7".into(),
-                enforcing: true,
-                ..Hello::default()
-            }))
-            .await;
+        stream.send(Up::Hello(hello)).await;
         match stream.next().await? {
             Down::Welcome(welcome) => assert_eq!(welcome.host_id, self.id),
             other => panic!("{other:?}"),
         }
         Ok(stream)
     }
+}
+
+/// What a host says first that honours `grants`.
+pub(crate) fn hello(grants: &[&str]) -> Hello {
+    Hello {
+        hostname: "build-7".into(),
+        enforcing: true,
+        grant_ids: grants.iter().map(|id| (*id).to_owned()).collect(),
+        ..Hello::default()
+    }
+}
+
+/// Checks that `host` would believe `decision`.
+#[track_caller]
+pub(crate) fn verify(host: &Host, decision: &Decision) {
+    UnparsedPublicKey::new(&ED25519, &host.decision_key)
+        .verify(&signing_bytes(decision), &decision.signature)
+        .expect("the signature is valid");
 }
 
 /// A stream on which nothing was said yet.
@@ -339,6 +399,22 @@ impl Stream {
     pub(crate) async fn decision(&mut self) -> Decision {
         match self.next().await.unwrap() {
             Down::Decision(decision) => decision,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The grant that the host must not honour any more.
+    pub(crate) async fn revoked(&mut self) -> String {
+        match self.next().await.unwrap() {
+            Down::Revoke(revoke) => revoke.grant_id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The request that is rejected because its operation is flagged, and why.
+    pub(crate) async fn flagged(&mut self) -> (String, String) {
+        match self.next().await.unwrap() {
+            Down::Rejected(rejected) if rejected.flagged => (rejected.request_id, rejected.reason),
             other => panic!("{other:?}"),
         }
     }
@@ -418,6 +494,15 @@ pub(crate) fn request() -> OpenRequest {
     request_of("ada", Duration::from_mins(1))
 }
 
+/// [`request`], about something else.
+pub(crate) fn changed(change: impl FnOnce(&mut RequestContext)) -> OpenRequest {
+    let mut request = request();
+    let context = request.context.as_mut().unwrap();
+    change(context);
+    request.digest = digest::of(context).to_vec();
+    request
+}
+
 fn rand_bytes() -> [u8; 16] {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).unwrap();
@@ -443,14 +528,24 @@ pub(crate) async fn decide(
     request: &OpenRequest,
     verdict: holdpoint_proto::v1::Verdict,
 ) -> Result<Request, Status> {
-    use holdpoint_proto::v1::DecideRequest;
-    let decide = DecideRequest {
+    say(person, decision_of(request, verdict)).await
+}
+
+/// What a reviewer says who was shown `request`.
+pub(crate) fn decision_of(
+    request: &OpenRequest,
+    verdict: holdpoint_proto::v1::Verdict,
+) -> DecideRequest {
+    DecideRequest {
         id: request.request_id.clone(),
         verdict: verdict.into(),
         reason: "I know this upload".into(),
         digest: request.digest.clone(),
         ..DecideRequest::default()
-    };
+    }
+}
+
+pub(crate) async fn say(person: &mut Person, decide: DecideRequest) -> Result<Request, Status> {
     Ok(person.decide(decide).await?.into_inner().request.unwrap())
 }
 

@@ -23,6 +23,7 @@ impl Installed {
     fn new(listen: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let state = directory.path().join("state");
+        // The default port of the dashboard may be another test's.
         let config = format!(
             "listen = {listen:?}\nstate_dir = \"{}\"\n[web]\nlisten = \"127.0.0.1:0\"\n",
             state.display()

@@ -1,11 +1,6 @@
 //! The log as people get it, also after the approver was killed while it grew.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use holdpoint_evidence::{
     Checkpoint, Resource, VerifierKey,
@@ -113,39 +108,6 @@ async fn what_was_stored_is_signed_within_seconds_and_verifies() {
     assert_eq!(again, key);
 }
 
-/// The program, on the state and the port of a test's approver.
-fn program(approver: &Approver) -> Child {
-    let config = approver.config.state_dir.with_file_name("approver.toml");
-    let text = format!(
-        "listen = \"{}\"\naddress = \"{}\"\nstate_dir = \"{}\"\n",
-        approver.config.listen,
-        approver.config.address,
-        approver.config.state_dir.display()
-    );
-    fs::write(&config, text).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_holdpoint-approver"))
-        .arg("--config")
-        .arg(&config)
-        .arg("serve")
-        .env_remove("RUST_LOG")
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = Vec::new();
-    let mut lines = BufReader::new(child.stderr.take().unwrap())
-        .lines()
-        .map_while(Result::ok);
-    let listening = lines.any(|line| {
-        said.push(line);
-        said.last().is_some_and(|line| line.contains("listening"))
-    });
-    assert!(listening, "{said:?}");
-    // Read on, or the program would block on a full pipe.
-    std::thread::spawn(move || lines.for_each(drop));
-    child
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_while_the_log_grows_forks_nothing_and_loses_nothing() {
     let mut approver = Approver::start().await;
@@ -154,7 +116,7 @@ async fn kill_9_while_the_log_grows_forks_nothing_and_loses_nothing() {
     let mut acknowledged = 0;
     let mut seen: Vec<Checkpoint> = Vec::new();
     for round in 0..ROUNDS {
-        let mut child = program(&approver);
+        let mut child = approver.program();
         let mut shown = Shown(auditor(&approver, "ada").await);
         let (mut spool, stored) = Spool::open(&host, 9, acknowledged + 1).await.unwrap();
         assert!(stored >= acknowledged, "{stored} < {acknowledged}");

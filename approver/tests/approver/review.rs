@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use holdpoint_proto::v1::{
-    GetRequestRequest, ListRequestsRequest, Outcome, RequestState, Verdict, WatchRequestsRequest,
-    WatchRequestsResponse,
+    FollowEventsRequest, GetRequestRequest, ListRequestsRequest, Outcome, RequestState, Verdict,
+    WatchRequestsRequest, WatchRequestsResponse,
 };
 use tonic::{Code, Streaming};
 
-use crate::kit::{Approver, Person, assert_status, decide, request, request_of, within};
+use crate::{
+    events::auditor,
+    kit::{Approver, PATIENCE, Person, assert_status, decide, request, request_of, within},
+};
 
 async fn seen(watch: &mut Streaming<WatchRequestsResponse>) -> (String, RequestState) {
     let response = within(watch.message()).await.unwrap().unwrap();
@@ -215,4 +218,29 @@ async fn a_revoked_hosts_requests_leave_the_queue_for_those_who_watch() {
         seen(&mut watch).await,
         (asked.request_id, RequestState::Withdrawn)
     );
+}
+
+#[tokio::test]
+async fn nobody_has_so_many_streams_that_others_have_none() {
+    let approver = Approver::start().await;
+    let (mut ada, mut bob) = tokio::join!(approver.login("ada"), approver.login("bob"));
+    let mut open = Vec::new();
+    for _ in 0..16 {
+        open.push(watch(&mut ada).await);
+    }
+    let refused = ada.watch_requests(WatchRequestsRequest {}).await;
+    let message = "you have 16 streams open already";
+    assert_status(refused.map(drop), Code::ResourceExhausted, message);
+    let follow = FollowEventsRequest::default();
+    let refused = auditor(&approver, "ada").await.follow_events(follow).await;
+    assert_status(refused.map(drop), Code::ResourceExhausted, message);
+    watch(&mut bob).await;
+
+    // One that ends makes room.
+    open.pop();
+    let start = std::time::Instant::now();
+    while ada.watch_requests(WatchRequestsRequest {}).await.is_err() {
+        assert!(start.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

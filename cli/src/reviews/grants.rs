@@ -51,9 +51,21 @@ impl Reviews {
 
     /// The flags in force.
     pub(crate) async fn flags(&mut self) -> Result<Vec<Flag>, ReviewsError> {
-        let answer = self.client.list_flags(timed(ListFlagsRequest {})).await;
-        let answer = answer.map_err(|status| self.refused(&status))?;
-        Ok(answer.into_inner().flags)
+        let mut flags = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let query = ListFlagsRequest {
+                page_size: PAGE,
+                page_token,
+            };
+            let answer = self.client.list_flags(timed(query)).await;
+            let page = answer.map_err(|status| self.refused(&status))?.into_inner();
+            flags.extend(page.flags);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(flags);
+            }
+        }
     }
 
     /// Lifts the flag on an operation.

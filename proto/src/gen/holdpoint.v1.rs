@@ -2722,12 +2722,21 @@ pub struct RevokeGrantResponse {
     #[prost(message, optional, tag = "1")]
     pub grant: ::core::option::Option<IssuedGrant>,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListFlagsRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListFlagsRequest {
+    /// At most 500; 0 means 50.
+    #[prost(uint32, tag = "1")]
+    pub page_size: u32,
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListFlagsResponse {
+    /// Those in force, newest first.
     #[prost(message, repeated, tag = "1")]
     pub flags: ::prost::alloc::vec::Vec<Flag>,
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
 }
 /// Holds an operation back everywhere.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3107,7 +3116,8 @@ pub mod reviews_client {
                 .insert(GrpcMethod::new("holdpoint.v1.Reviews", "ListFlags"));
             self.inner.unary(req, path, codec).await
         }
-        /// For administrators.
+        /// For administrators, but not for the owner of a session that asked for the
+        /// operation.
         pub async fn lift_flag(
             &mut self,
             request: impl tonic::IntoRequest<super::LiftFlagRequest>,
@@ -3217,7 +3227,8 @@ pub mod reviews_server {
             tonic::Response<super::ListFlagsResponse>,
             tonic::Status,
         >;
-        /// For administrators.
+        /// For administrators, but not for the owner of a session that asked for the
+        /// operation.
         async fn lift_flag(
             &self,
             request: tonic::Request<super::LiftFlagRequest>,

@@ -2,23 +2,26 @@
 //! either side ends it.
 //!
 //! Whether the host is still welcome is asked again for everything that passes:
-//! a revoked host gets no decision.
+//! a revoked host gets no decision. The last it hears is which grants it must not
+//! honour any more.
 
 use std::{sync::Arc, time::Duration};
 
 use holdpoint_proto::v1::{
-    Accepted, Acknowledged, ApproverMessage, Hello, HostMessage, Rejected, RejectionCause, Revoke,
-    Welcome, approver_message::Message as Down, host_message::Message as Up,
+    Accepted, Acknowledged, ApproverMessage, HostMessage, Rejected, RejectionCause, Revoke, Welcome,
+    approver_message::Message as Down, host_message::Message as Up,
 };
-use tokio::{sync::mpsc, time};
+use tokio::time;
 use tonic::{Status, Streaming};
 
 use crate::{
     ca::Peer,
     error_chain::error_chain,
+    grpc::patience,
     live::{Mailbox, News},
     service::{
         Approver,
+        hosts::{AdmitError, Greeting},
         intake::{Opening, Rejection},
     },
     store::decisions::Decision,
@@ -26,10 +29,11 @@ use crate::{
 
 /// How long a host may take to say Hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
-/// How often a silent host is checked for having been revoked.
+/// How often a silent host is checked for having been revoked, and told again which
+/// of its grants are.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 
-type Answers = mpsc::Sender<Result<ApproverMessage, Status>>;
+type Answers = patience::Stream<ApproverMessage>;
 
 /// Runs the stream of `peer` to its end.
 pub(super) async fn run(
@@ -48,10 +52,29 @@ pub(super) async fn run(
         Ok(()) => tracing::info!(host.id = %host, "host disconnected"),
         Err(status) => {
             tracing::info!(host.id = %host, reason = status.message(), "host stream ended");
-            // Fails if the host is gone, and then nobody needs to know.
-            let _ = answers.send(Err(status)).await;
+            patience::end(&answers, status).await;
         }
     }
+}
+
+/// All that a revoked host hears when it comes again: which `grants` it must not
+/// honour any more, and why there is no more.
+pub(super) async fn shut_out(grants: Vec<String>, why: AdmitError, answers: Answers) {
+    let mut status = Status::from(why);
+    for grant_id in grants {
+        if let Err(slow) = say(&answers, Down::Revoke(Revoke { grant_id })).await {
+            status = slow;
+            break;
+        }
+    }
+    patience::end(&answers, status).await;
+}
+
+async fn say(answers: &Answers, message: Down) -> Result<(), Status> {
+    let message = ApproverMessage {
+        message: Some(message),
+    };
+    patience::send(answers, message).await
 }
 
 struct Stream<'a> {
@@ -62,10 +85,10 @@ struct Stream<'a> {
 
 impl Stream<'_> {
     async fn run(&self, mut up: Streaming<HostMessage>) -> Result<(), Status> {
-        let hello = self.hello(&mut up).await?;
+        let greeting = self.greet(&mut up).await?;
         // Before its grants are looked at: what is revoked meanwhile is told twice.
         let mailbox = self.approver.live.connect(self.peer.host_id);
-        let ended = self.converse(up, mailbox, &hello).await;
+        let ended = self.converse(up, mailbox, &greeting).await;
         if let Err(error) = self.approver.part(self.peer.host_id).await {
             // Its own end is told all the same.
             tracing::error!(
@@ -81,9 +104,10 @@ impl Stream<'_> {
         &self,
         mut up: Streaming<HostMessage>,
         mut mailbox: Mailbox,
-        hello: &Hello,
+        greeting: &Greeting,
     ) -> Result<(), Status> {
-        for id in self.approver.wrong_grants(self.peer.host_id, hello).await? {
+        let host = self.peer.host_id;
+        for id in self.approver.wrong_grants(host, greeting).await? {
             self.revoke(id).await?;
         }
         let mut check = time::interval(CHECK_EVERY);
@@ -98,7 +122,12 @@ impl Stream<'_> {
                     Some(News::Request(id)) => self.tell(&id).await?,
                     Some(News::Revoked(id)) => self.revoke(id).await?,
                 },
-                _ = check.tick() => self.admit().await?,
+                _ = check.tick() => {
+                    self.admit().await?;
+                    // One that was told may have been told too early: before the
+                    // decision that gives it.
+                    self.revoke_again().await?;
+                }
                 () = self.answers.closed() => return Ok(()),
                 () = self.approver.live.closing() => {
                     return Err(Status::unavailable("the approver is going down; connect again"));
@@ -108,7 +137,7 @@ impl Stream<'_> {
     }
 
     /// The first message, and its answer.
-    async fn hello(&self, up: &mut Streaming<HostMessage>) -> Result<Hello, Status> {
+    async fn greet(&self, up: &mut Streaming<HostMessage>) -> Result<Greeting, Status> {
         let first = time::timeout(HELLO_WITHIN, up.message())
             .await
             .map_err(|_| Status::deadline_exceeded("the host did not say Hello in time"))??;
@@ -121,13 +150,13 @@ impl Stream<'_> {
             ));
         };
         let host = self.peer.host_id;
-        self.approver.greet(host, &hello).await?;
+        let greeting = self.approver.greet(host, hello).await?;
         self.answer(Down::Welcome(Welcome {
             host_id: host.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }))
         .await?;
-        Ok(hello)
+        Ok(greeting)
     }
 
     async fn handle(&self, message: HostMessage) -> Result<(), Status> {
@@ -215,16 +244,29 @@ impl Stream<'_> {
         .await
     }
 
+    /// Tells the host of all its grants that are revoked, until it has said that it
+    /// knows.
+    async fn revoke_again(&self) -> Result<(), Status> {
+        for grant_id in self.approver.revoking(self.peer.host_id).await? {
+            self.answer(Down::Revoke(Revoke { grant_id })).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the host is still welcome. If it was revoked it is told of its grants
+    /// before it hears so.
     async fn admit(&self) -> Result<(), Status> {
-        Ok(self.approver.admit(self.peer).await?)
+        match self.approver.admit(self.peer).await {
+            Err(error @ AdmitError::Revoked(_)) => {
+                self.revoke_again().await?;
+                Err(error.into())
+            }
+            admitted => Ok(admitted?),
+        }
     }
 
     async fn answer(&self, message: Down) -> Result<(), Status> {
-        let message = ApproverMessage {
-            message: Some(message),
-        };
-        let gone = |_| Status::cancelled("the host hung up");
-        self.answers.send(Ok(message)).await.map_err(gone)
+        say(self.answers, message).await
     }
 }
 

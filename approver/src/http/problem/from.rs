@@ -4,6 +4,7 @@ use super::{Code, Problem};
 use crate::{
     domain::{capability::Lacking, decide::Refusal, grant::GrantRefusal},
     service::{
+    live::Full,
         api_tokens::ApiTokenError,
         enrolment::TokenError,
         events::EventsError,
@@ -18,6 +19,9 @@ use crate::{
 };
 
 impl From<StoreError> for Problem {
+/// When to come back if there is no room for a stream.
+const FULL_RETRY_AFTER_SECONDS: u64 = 5;
+
     fn from(error: StoreError) -> Self {
         Self::internal(&error)
     }
@@ -27,6 +31,12 @@ impl From<CallerError> for Problem {
     fn from(error: CallerError) -> Self {
         match error {
             CallerError::Unknown => {
+impl From<Full> for Problem {
+    fn from(full: Full) -> Self {
+        Self::new(Code::TooMany, full.to_string()).with_retry_after(FULL_RETRY_AFTER_SECONDS)
+    }
+}
+
                 Self::new(Code::NotLoggedIn, "you are not logged in, or not any more")
             }
             CallerError::Store(error) => error.into(),
@@ -105,6 +115,7 @@ impl From<TokenError> for Problem {
             TokenError::Life | TokenError::Label => Code::Invalid,
             TokenError::NotFound(_) => Code::NotFound,
             TokenError::Random(_) | TokenError::Store(_) => return Self::internal(&error),
+            ReviewError::NoAccount => Code::NotLoggedIn,
         };
         Self::new(code, error.to_string())
     }
@@ -115,6 +126,7 @@ impl From<Lacking> for Problem {
         Self::new(Code::Role, lacking.to_string())
     }
 }
+            RevokeHostError::Lacking(lacking) => return (*lacking).into(),
 
 impl From<GrantError> for Problem {
     fn from(error: GrantError) -> Self {
@@ -135,14 +147,16 @@ impl From<GrantError> for Problem {
 
 impl From<FlagError> for Problem {
     fn from(error: FlagError) -> Self {
-        match error {
-            FlagError::Lacking(lacking) => lacking.into(),
-            FlagError::Reason(refusal) => refusal.into(),
+        match &error {
+            FlagError::Lacking(lacking) => (*lacking).into(),
+            FlagError::Reason(refusal) => refusal.clone().into(),
             FlagError::NotFound(digest) => Self::new(
                 Code::NotFound,
                 format!("there is no flag on the operation {digest}"),
             ),
-            FlagError::Store(error) => error.into(),
+            FlagError::Own => Self::new(Code::OwnRequest, error.to_string())
+                .with_mend("ask another administrator"),
+            FlagError::Store(error) => Self::internal(error),
         }
     }
 }

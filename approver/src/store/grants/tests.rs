@@ -1,19 +1,24 @@
 //! Grants, flags and keys in the store: what happens together, and what the
 //! hosts' word may change.
 
-use super::*;
+use std::collections::HashSet;
+
+use super::{hello::Honoured, *};
 use crate::{
     domain::{
+        account::Role,
         audit::Actor,
         grant::Scope,
-        request::{State as RequestState, Verdict},
+        request::{Event as RequestEvent, Outcome, State as RequestState, Verdict},
     },
+    service::kit::login,
     store::{
-        decisions::{CallKey, Decided, Decision, Effects, UsedKey},
+        decisions::{CallKey, Decided, Decision, UsedKey},
+        flags::Lifted,
         open::tests::store,
         requests::{
-            Opened,
-            tests::{context, decision, enrolled, get, id, open},
+            Opened, Report,
+            tests::{account, context, decision, enrolled, get, id, open, open_of},
         },
     },
 };
@@ -31,9 +36,10 @@ fn with_grant(mut decision: Decision, grant: &str) -> Decision {
     decision
 }
 
-async fn recorded(store: &Store, decision: &Decision) -> Effects {
+/// Records `decision`, and says which grants were revoked with it.
+async fn recorded(store: &Store, decision: &Decision) -> Vec<(Uuid, String)> {
     match store.decide(decision, None).await.unwrap() {
-        Decided::Recorded(effects) => effects,
+        Decided::Recorded { revoked } => revoked,
         other => panic!("{other:?}"),
     }
 }
@@ -54,6 +60,33 @@ async fn tell(store: &Store, host: Uuid, grant: &str, change: GrantChange, uses:
         .await
         .unwrap();
     transaction.commit().await.unwrap();
+}
+
+/// What a Hello shows that names `named`.
+async fn hello(store: &Store, host: Uuid, named: &[&str]) -> Honoured {
+    let named: HashSet<String> = named.iter().map(|id| (*id).to_owned()).collect();
+    let honoured = store.honoured(host, &named, false, Millis::new(9));
+    honoured.await.unwrap()
+}
+
+async fn released(store: &Store, host: Uuid, n: u32) {
+    let report = Report {
+        outcome: Outcome::Released,
+        detail: "",
+        closes: RequestEvent::Withdrawn,
+    };
+    let state = store
+        .report_outcome(&id(n), host, &report, Millis::new(6))
+        .await
+        .unwrap();
+    assert_eq!(state, Some(RequestState::Approved));
+}
+
+/// The records whose text holds `part`.
+async fn records(store: &Store, part: &str) -> usize {
+    let records = store.records(0, 10_000).await.unwrap();
+    let text = |record: &events::Record| String::from_utf8_lossy(&record.json).contains(part);
+    records.iter().filter(|record| text(record)).count()
 }
 
 fn eve() -> Actor {
@@ -101,10 +134,7 @@ async fn time_ends_grants() {
     assert_eq!(state(&store, "a").await, State::Ended);
     assert!(!store.revoke_grant("a", by_eve(&eve())).await.unwrap());
     assert_eq!(
-        store
-            .honoured(host, &["a".into()], Millis::new(46))
-            .await
-            .unwrap(),
+        hello(&store, host, &["a"]).await.wrong,
         ["a"],
         "a host that still honours it is told"
     );
@@ -131,18 +161,22 @@ async fn a_revocation_is_repeated_until_the_host_names_it_no_more() {
         &with_grant(decision(1, "bob", Verdict::Approve, 5), "a"),
     )
     .await;
-    let named = ["a".to_owned()];
-    let wrong =
-        async |host, named: &[String]| store.honoured(host, named, Millis::new(9)).await.unwrap();
-    assert!(wrong(host, &named).await.is_empty());
-    assert_eq!(wrong(other, &named).await, ["a"], "not that host's");
+    let wrong = async |host, named: &[&str]| hello(&store, host, named).await.wrong;
+    assert!(wrong(host, &["a"]).await.is_empty());
+    assert_eq!(wrong(other, &["a"]).await, ["a"], "not that host's");
+    assert!(store.revoking(host).await.unwrap().is_empty());
     assert!(store.revoke_grant("a", by_eve(&eve())).await.unwrap());
     assert!(!store.revoke_grant("a", by_eve(&eve())).await.unwrap());
-    assert_eq!(wrong(host, &named).await, ["a"]);
+    assert_eq!(wrong(host, &["a"]).await, ["a"]);
+    assert_eq!(store.revoking(host).await.unwrap(), ["a"]);
+    assert!(store.revoking(other).await.unwrap().is_empty());
     assert_eq!(wrong(other, &[]).await, Vec::<String>::new());
     assert_eq!(state(&store, "a").await, State::Revoking);
-    assert!(wrong(host, &[]).await.is_empty());
+    let confirmed = hello(&store, host, &[]).await;
+    assert!(confirmed.wrong.is_empty());
+    assert_eq!(confirmed.over, ["a"]);
     assert_eq!(state(&store, "a").await, State::Revoked);
+    assert!(store.revoking(host).await.unwrap().is_empty());
     let issued = store.grant("a").await.unwrap().unwrap();
     assert_eq!(issued.revoked_by.as_deref(), Some("eve"));
 }
@@ -182,9 +216,10 @@ async fn a_flag_takes_everything_with_it_that_is_the_same_operation() {
         &with_grant(decision(5, "bob", Verdict::Approve, 5), "a"),
     )
     .await;
-    let effects = recorded(&store, &decision(1, "bob", Verdict::Flag, 6)).await;
-    assert_eq!(effects.flagged, [(other, id(3)), (host, id(7))]);
-    assert_eq!(effects.revoked, [(other, "a".to_owned())]);
+    let revoked = recorded(&store, &decision(1, "bob", Verdict::Flag, 6)).await;
+    assert_eq!(revoked, [(other, "a".to_owned())]);
+    let refused = store.refuse_flagged(Millis::new(6)).await.unwrap();
+    assert_eq!(refused, [(other, id(3)), (host, id(7))]);
     assert_eq!(state(&store, "a").await, State::Revoking);
     for (n, expected) in [
         (1, RequestState::Flagged),
@@ -210,8 +245,8 @@ async fn a_flag_takes_everything_with_it_that_is_the_same_operation() {
     assert_eq!(get(&store, 9).await.state, RequestState::Flagged);
     assert_eq!(open(&store, other, 4, &context()).await, Opened::New);
 
-    let flags = store.flags().await.unwrap();
-    let [flag] = flags.as_slice() else {
+    let flags = store.flags(i64::MAX, 50).await.unwrap();
+    let [flag] = flags.flags.as_slice() else {
         panic!("{flags:?}")
     };
     assert_eq!(
@@ -220,13 +255,13 @@ async fn a_flag_takes_everything_with_it_that_is_the_same_operation() {
     );
     let lift = async || {
         store
-            .lift_flag(&[1; 32], "root", "checked", Millis::new(9))
+            .lift_flag(&[1; 32], &login("root"), "checked", Millis::new(9))
             .await
             .unwrap()
     };
-    assert!(lift().await);
-    assert!(!lift().await);
-    assert!(store.flags().await.unwrap().is_empty());
+    assert_eq!(lift().await, Lifted::Done);
+    assert_eq!(lift().await, Lifted::None);
+    assert!(store.flags(i64::MAX, 50).await.unwrap().flags.is_empty());
     assert_eq!(open(&store, other, 11, &context()).await, Opened::New);
     assert_eq!(
         get(&store, 9).await.state,
@@ -235,7 +270,7 @@ async fn a_flag_takes_everything_with_it_that_is_the_same_operation() {
     );
     // And once more from the beginning.
     recorded(&store, &decision(11, "bob", Verdict::Flag, 10)).await;
-    assert_eq!(store.flags().await.unwrap().len(), 1);
+    assert_eq!(store.flags(i64::MAX, 50).await.unwrap().flags.len(), 1);
 }
 
 #[tokio::test]
@@ -250,8 +285,9 @@ async fn a_key_is_good_for_one_decision_of_its_reviewer() {
         content: [9; 32],
     };
     let decide = async |decision: Decision| store.decide(&decision, Some(&key)).await.unwrap();
+    let recorded = || Decided::Recorded { revoked: vec![] };
     let first = decide(decision(1, "bob", Verdict::Deny, 5)).await;
-    assert_eq!(first, Decided::Recorded(Effects::default()));
+    assert_eq!(first, recorded());
     let used = UsedKey {
         request_id: id(1),
         content: vec![9; 32],
@@ -262,7 +298,7 @@ async fn a_key_is_good_for_one_decision_of_its_reviewer() {
     assert_eq!(store.used_key("bob", "k").await.unwrap(), Some(used));
     assert_eq!(store.used_key("eve", "k").await.unwrap(), None);
     let other = decide(decision(3, "eve", Verdict::Deny, 5)).await;
-    assert_eq!(other, Decided::Recorded(Effects::default()));
+    assert_eq!(other, recorded());
 }
 
 #[tokio::test]
@@ -297,4 +333,159 @@ async fn grants_are_listed_newest_first_in_pages() {
     for id in ["0aaa", "1aaa", "2aaa"] {
         assert_eq!(state(&store, id).await, State::Revoking, "its host is out");
     }
+}
+
+#[tokio::test]
+async fn an_active_grant_that_its_host_must_know_and_does_not_name_is_over() {
+    let (store, _directory) = store().await;
+    let (host, other) = (enrolled(&store, 1).await, enrolled(&store, 2).await);
+    for (n, at, grant) in [(1, host, "a"), (2, host, "b"), (3, other, "c")] {
+        open(&store, at, n, &context()).await;
+        recorded(
+            &store,
+            &with_grant(decision(n, "bob", Verdict::Approve, 5), grant),
+        )
+        .await;
+        released(&store, at, n).await;
+    }
+    let said = hello(&store, host, &["a"]).await;
+    assert!(said.wrong.is_empty());
+    assert_eq!(said.over, ["b"], "the other host's is none of its business");
+    assert_eq!(state(&store, "a").await, State::Active);
+    assert_eq!(state(&store, "b").await, State::Ended);
+    assert_eq!(state(&store, "c").await, State::Active);
+    assert_eq!(records(&store, "its host honours it no more").await, 1);
+    assert_eq!(hello(&store, host, &["a"]).await, Honoured::default());
+    assert_eq!(
+        hello(&store, host, &["a", "b"]).await.wrong,
+        ["b"],
+        "what is over stays over"
+    );
+}
+
+#[tokio::test]
+async fn a_grant_that_was_given_while_its_host_was_away_waits_for_it() {
+    let (store, _directory) = store().await;
+    let host = enrolled(&store, 1).await;
+    open(&store, host, 1, &context()).await;
+    recorded(
+        &store,
+        &with_grant(decision(1, "bob", Verdict::Approve, 5), "a"),
+    )
+    .await;
+    assert_eq!(hello(&store, host, &[]).await, Honoured::default());
+    assert_eq!(state(&store, "a").await, State::Active);
+    released(&store, host, 1).await;
+    assert_eq!(hello(&store, host, &[]).await.over, ["a"]);
+}
+
+#[tokio::test]
+async fn no_grant_outlives_a_boot_that_does_not_name_it() {
+    let (store, _directory) = store().await;
+    let host = enrolled(&store, 1).await;
+    for (n, grant) in [(1, "a"), (2, "b")] {
+        open(&store, host, n, &context()).await;
+        recorded(
+            &store,
+            &with_grant(decision(n, "bob", Verdict::Approve, 5), grant),
+        )
+        .await;
+    }
+    let named = HashSet::from(["b".to_owned()]);
+    let said = store.honoured(host, &named, true, Millis::new(9));
+    assert_eq!(said.await.unwrap().over, ["a"]);
+    assert_eq!(state(&store, "a").await, State::Ended);
+    assert_eq!(state(&store, "b").await, State::Active);
+}
+
+#[tokio::test]
+async fn grants_that_are_over_at_once_end_a_few_at_a_time() {
+    const MANY: u32 = TOGETHER + 3;
+    let (store, _directory) = store().await;
+    let host = enrolled(&store, 1).await;
+    let mut named = HashSet::new();
+    for n in 0..MANY {
+        open_of(&store, host, n, &context(), MANY).await;
+        let decision = with_grant(decision(n, "bob", Verdict::Approve, 5), &id(n));
+        recorded(&store, &decision).await;
+        named.insert(id(n));
+    }
+    let due = store.end_grants(Millis::new(45)).await.unwrap();
+    assert_eq!(due.len(), 64);
+    let due = store.end_grants(Millis::new(45)).await.unwrap();
+    assert_eq!(due.len(), 3);
+    assert!(store.end_grants(Millis::new(45)).await.unwrap().is_empty());
+    let wrong = store.honoured(host, &named, false, Millis::new(46));
+    assert_eq!(wrong.await.unwrap().wrong.len(), MANY as usize);
+}
+
+#[tokio::test]
+async fn the_owner_of_a_flagged_operation_does_not_lift_the_flag() {
+    let (store, _directory) = store().await;
+    let host = enrolled(&store, 1).await;
+    account(&store, "ada", Role::Administrator).await;
+    // Owned by ada, as all of the kit.
+    open(&store, host, 1, &context()).await;
+    recorded(&store, &decision(1, "bob", Verdict::Flag, 5)).await;
+    let lift = async |who| {
+        let login = login(who);
+        let lifted = store.lift_flag(&[1; 32], &login, "it is fine", Millis::new(6));
+        lifted.await.unwrap()
+    };
+    assert_eq!(lift("ada").await, Lifted::Own);
+    assert_eq!(store.flags(i64::MAX, 50).await.unwrap().flags.len(), 1);
+    assert_eq!(records(&store, "it is fine").await, 0);
+    assert_eq!(lift("eve").await, Lifted::Done);
+    assert_eq!(records(&store, "it is fine").await, 1);
+    assert_eq!(lift("ada").await, Lifted::None);
+}
+
+#[tokio::test]
+async fn a_flag_voids_what_was_approved_before_it_and_stays_so() {
+    let (store, _directory) = store().await;
+    let host = enrolled(&store, 1).await;
+    for n in [1, 3, 5] {
+        open(&store, host, n, &context()).await;
+    }
+    let since = async |at| {
+        store
+            .flagged_since(&[1; 32], Millis::new(at))
+            .await
+            .unwrap()
+    };
+    recorded(&store, &decision(1, "bob", Verdict::Approve, 5)).await;
+    assert_eq!(since(5).await, None);
+    recorded(&store, &decision(3, "eve", Verdict::Flag, 6)).await;
+    let said = since(5).await.unwrap();
+    assert!(said.contains("flagged by eve at"), "{said}");
+    assert_eq!(
+        store.flagged_since(&[0; 32], Millis::new(5)).await.unwrap(),
+        None,
+        "another operation"
+    );
+    store
+        .lift_flag(&[1; 32], &login("root"), "checked", Millis::new(7))
+        .await
+        .unwrap();
+    assert!(since(5).await.is_some(), "what was refused stays refused");
+    recorded(&store, &decision(5, "bob", Verdict::Approve, 8)).await;
+    assert_eq!(since(8).await, None, "approved after the flag was lifted");
+}
+
+#[tokio::test]
+async fn flags_are_listed_newest_first_in_pages() {
+    let (store, _directory) = store().await;
+    let host = enrolled(&store, 1).await;
+    for n in [1, 2] {
+        open(&store, host, n, &context()).await;
+        recorded(&store, &decision(n, "bob", Verdict::Flag, 5)).await;
+    }
+    let ids = |page: &crate::store::flags::Page| {
+        let ids = page.flags.iter().map(|one| one.request_id.clone());
+        ids.collect::<Vec<_>>()
+    };
+    let first = store.flags(i64::MAX, 1).await.unwrap();
+    assert_eq!((ids(&first), first.more), (vec![id(2)], true));
+    let last = store.flags(first.flags[0].seq, 1).await.unwrap();
+    assert_eq!((ids(&last), last.more), (vec![id(1)], false));
 }

@@ -5,8 +5,11 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::{
-    domain::{audit::Actor, request::Verdict},
-    store::{decisions::Decided, enrolment_tokens::NewToken, hosts::NewHost, open::tests::store},
+    domain::{account::Role, audit::Actor, request::Verdict},
+    store::{
+        TOGETHER, decisions::Decided, enrolment_tokens::NewToken, hosts::NewHost,
+        open::tests::store,
+    },
 };
 
 pub(in crate::store) const DEADLINE: Millis = Millis::new(100);
@@ -31,7 +34,22 @@ pub(in crate::store) async fn enrolled(store: &Store, n: u8) -> Uuid {
         certificate_expires_at: Millis::new(10),
     };
     assert!(store.enrol(&[n; 32], &host, Millis::new(1)).await.unwrap());
+    account(store, "bob", Role::Reviewer).await;
+    account(store, "eve", Role::Reviewer).await;
     host.id
+}
+
+/// Makes sure of the account `name` and its role.
+pub(in crate::store) async fn account(store: &Store, name: &str, role: Role) {
+    sqlx::query(
+        "INSERT INTO users (name, role, password_hash, created_at) VALUES (?, ?, 'h', 1)
+         ON CONFLICT (name) DO UPDATE SET role = excluded.role",
+    )
+    .bind(name)
+    .bind(role.as_str())
+    .execute(&store.write)
+    .await
+    .unwrap();
 }
 
 pub(in crate::store) async fn open(
@@ -39,6 +57,17 @@ pub(in crate::store) async fn open(
     host: Uuid,
     n: u32,
     context: &RequestContext,
+) -> Opened {
+    open_of(store, host, n, context, 3).await
+}
+
+/// Opens request `n` of a host that may have `limit`.
+pub(in crate::store) async fn open_of(
+    store: &Store,
+    host: Uuid,
+    n: u32,
+    context: &RequestContext,
+    limit: u32,
 ) -> Opened {
     let request = NewRequest {
         id: &id(n),
@@ -51,7 +80,7 @@ pub(in crate::store) async fn open(
         created_at: Millis::new(1),
         deadline: DEADLINE,
     };
-    store.open_request(&request, 3).await.unwrap()
+    store.open_request(&request, limit).await.unwrap()
 }
 
 pub(in crate::store) fn context() -> RequestContext {
@@ -82,7 +111,7 @@ pub(in crate::store) fn decision(n: u32, reviewer: &str, verdict: Verdict, at: i
 async fn decided(store: &Store, decision: &Decision) -> bool {
     matches!(
         store.decide(decision, None).await.unwrap(),
-        Decided::Recorded(_)
+        Decided::Recorded { .. }
     )
 }
 
@@ -97,6 +126,7 @@ async fn of_many_deciders_one_wins_and_the_state_is_theirs() {
     open(&store, host, 1, &context()).await;
     let mut racing = JoinSet::new();
     for n in 0..8 {
+        account(&store, &format!("r{n}"), Role::Reviewer).await;
         let store = store.clone();
         let verdict = if n % 2 == 0 {
             Verdict::Approve
@@ -352,4 +382,127 @@ async fn a_withdrawal_said_twice_changes_nothing_the_second_time() {
     }
     let request = get(&store, 1).await;
     assert_eq!((request.state, request.outcome), (State::Withdrawn, None));
+}
+
+#[tokio::test]
+async fn who_may_decide_is_looked_at_when_it_is_decided() {
+    let (store, _directory) = store().await;
+    let host = enrolled(&store, 1).await;
+    open(&store, host, 1, &context()).await;
+    let by_bob = decision(1, "bob", Verdict::Approve, 5);
+    account(&store, "bob", Role::Viewer).await;
+    let refused = store.decide(&by_bob, None).await.unwrap();
+    assert_eq!(refused, Decided::NotAllowed(Some(Role::Viewer)));
+    let by_nobody = decision(1, "zoe", Verdict::Deny, 5);
+    let refused = store.decide(&by_nobody, None).await.unwrap();
+    assert_eq!(refused, Decided::NotAllowed(None));
+    assert_eq!(get(&store, 1).await.state, State::Pending);
+    account(&store, "bob", Role::Administrator).await;
+    assert!(decided(&store, &by_bob).await);
+}
+
+/// Many more than one change takes.
+const MANY: u32 = 2 * TOGETHER + 7;
+
+/// A store in which [`MANY`] requests are pending.
+async fn crowded() -> (Store, Uuid, tempfile::TempDir) {
+    let (store, directory) = store().await;
+    let host = enrolled(&store, 1).await;
+    for n in 0..MANY {
+        // The kit gives requests of odd numbers one operation, even ones another.
+        assert_eq!(
+            open_of(&store, host, 2 * n, &context(), MANY).await,
+            Opened::New
+        );
+    }
+    (store, host, directory)
+}
+
+#[tokio::test]
+async fn what_comes_due_at_once_is_closed_a_few_at_a_time() {
+    let (store, host, _directory) = crowded().await;
+    let mut sizes = Vec::new();
+    loop {
+        let expired = store.expire_requests(DEADLINE).await.unwrap();
+        if expired.is_empty() {
+            break;
+        }
+        assert!(expired.iter().all(|(of, _)| *of == host));
+        sizes.push(expired.len());
+    }
+    assert_eq!(sizes, [64, 64, 7]);
+    assert_eq!(store.pending().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn nobody_decides_what_a_revoked_host_or_a_flag_is_about_to_close() {
+    let (store, host, _directory) = crowded().await;
+    // As if the process had died after the first change.
+    sqlx::query("UPDATE hosts SET revoked_at = 4")
+        .execute(&store.write)
+        .await
+        .unwrap();
+    assert!(!decided(&store, &decision(2, "bob", Verdict::Approve, 5)).await);
+    assert!(!decided(&store, &decision(2, "bob", Verdict::Deny, 5)).await);
+    let some = store.withdraw_revoked(Millis::new(6)).await.unwrap();
+    assert_eq!((some.len(), some[0].0), (64, host));
+    let withdrawn = get(&store, 0).await;
+    assert_eq!(
+        (withdrawn.state, withdrawn.outcome_detail.as_str()),
+        (State::Withdrawn, "its host was revoked")
+    );
+    while !store
+        .withdraw_revoked(Millis::new(6))
+        .await
+        .unwrap()
+        .is_empty()
+    {}
+    assert_eq!(store.pending().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn all_of_a_revoked_hosts_requests_are_withdrawn() {
+    let (store, host, _directory) = crowded().await;
+    let other = enrolled(&store, 2).await;
+    open(&store, other, 1, &context()).await;
+    let revoked = store.revoke_host(host, &Actor::Local, Millis::new(5));
+    assert!(revoked.await.unwrap());
+    assert_eq!(store.pending().await.unwrap(), 1);
+    assert_eq!(get(&store, 1).await.state, State::Pending);
+}
+
+#[tokio::test]
+async fn a_flag_is_in_force_before_all_that_it_refuses_is_closed() {
+    let (store, _, _directory) = crowded().await;
+    let other = enrolled(&store, 2).await;
+    open(&store, other, 1, &context()).await;
+    assert!(decided(&store, &decision(0, "bob", Verdict::Flag, 5)).await);
+    assert_eq!(store.pending().await.unwrap(), u64::from(MANY));
+    assert!(!decided(&store, &decision(2, "eve", Verdict::Approve, 6)).await);
+    assert!(
+        decided(&store, &decision(4, "eve", Verdict::Deny, 6)).await,
+        "a denial changes nothing for the worse"
+    );
+    let mut sizes = Vec::new();
+    loop {
+        let refused = store.refuse_flagged(Millis::new(7)).await.unwrap();
+        if refused.is_empty() {
+            break;
+        }
+        sizes.push(refused.len());
+    }
+    assert_eq!(sizes, [64, 64, 5]);
+    let refused = get(&store, 2).await;
+    assert_eq!((refused.state, refused.decision), (State::Flagged, None));
+    assert!(
+        refused.outcome_detail.contains("flagged by bob at"),
+        "{}",
+        refused.outcome_detail
+    );
+    assert_eq!(
+        get(&store, 1).await.state,
+        State::Pending,
+        "another operation"
+    );
+    assert!(decided(&store, &decision(1, "eve", Verdict::Approve, 8)).await);
 }

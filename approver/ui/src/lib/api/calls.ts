@@ -38,7 +38,7 @@ export const grants = (active: boolean, cursor?: string | null) =>
   get<Page<"grants", IssuedGrant>>("/grants", { active: active ? true : undefined, cursor });
 export const revokeGrant = (id: string, reason: string) =>
   post<IssuedGrant>(`/grants/${segment(id)}/revoke`, { reason });
-export const flags = () => get<{ flags: Flag[] }>("/flags");
+export const flags = (cursor?: string | null) => get<Page<"flags", Flag>>("/flags", { cursor });
 export const liftFlag = (digest: string, reason: string) =>
   post<undefined>(`/flags/${segment(digest)}/lift`, { reason });
 

@@ -6,21 +6,25 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{
-    domain::account::AccountName,
-    http::problem::{Code, Problem},
-};
+use crate::domain::account::AccountName;
 
 /// Most streams of one person.
 const PER_PERSON: u32 = 16;
-/// When to come back if there is no room.
-const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// The streams that are open.
 #[derive(Debug)]
 pub(crate) struct Seats {
     most: u32,
     taken: Mutex<HashMap<AccountName, u32>>,
+}
+
+/// There is no room for one more stream.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum Full {
+    #[error("you have {0} streams open already; end one of them")]
+    Person(u32),
+    #[error("{0} streams are open already; try again later")]
+    All(u32),
 }
 
 /// One open stream; it is over when this is dropped.
@@ -39,22 +43,21 @@ impl Seats {
     }
 
     /// Room for one more stream of `person`.
-    pub(crate) fn take(self: &Arc<Self>, person: &AccountName) -> Result<Seat, Problem> {
+    pub(crate) fn take(self: &Arc<Self>, person: &AccountName) -> Result<Seat, Full> {
         let mut taken = self.taken();
         let all: u32 = taken.values().sum();
         let own = taken.get(person).copied().unwrap_or(0);
-        let detail = if own >= PER_PERSON {
-            format!("you have {own} streams open already")
-        } else if all >= self.most {
-            format!("{all} streams are open already")
-        } else {
-            taken.insert(person.clone(), own + 1);
-            return Ok(Seat {
-                seats: Arc::clone(self),
-                person: person.clone(),
-            });
-        };
-        Err(Problem::new(Code::TooMany, detail).with_retry_after(RETRY_AFTER_SECONDS))
+        if own >= PER_PERSON {
+            return Err(Full::Person(own));
+        }
+        if all >= self.most {
+            return Err(Full::All(all));
+        }
+        taken.insert(person.clone(), own + 1);
+        Ok(Seat {
+            seats: Arc::clone(self),
+            person: person.clone(),
+        })
     }
 
     fn taken(&self) -> MutexGuard<'_, HashMap<AccountName, u32>> {
@@ -85,9 +88,9 @@ mod tests {
         let (ada, bob): (AccountName, AccountName) =
             ("ada".parse().unwrap(), "bob".parse().unwrap());
         let mut adas: Vec<Seat> = (0..PER_PERSON).map(|_| seats.take(&ada).unwrap()).collect();
-        assert!(seats.take(&ada).is_err(), "enough for one person");
+        assert_eq!(seats.take(&ada).unwrap_err(), Full::Person(PER_PERSON));
         let bobs = seats.take(&bob).unwrap();
-        assert!(seats.take(&bob).is_err(), "enough for all");
+        assert_eq!(seats.take(&bob).unwrap_err(), Full::All(PER_PERSON + 1));
         adas.pop();
         assert!(seats.take(&bob).is_ok());
         drop((adas, bobs));
