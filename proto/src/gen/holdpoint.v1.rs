@@ -1224,7 +1224,9 @@ pub struct SessionEvent {
     pub session: ::core::option::Option<Session>,
     #[prost(message, optional, tag = "2")]
     pub root: ::core::option::Option<Process>,
-    /// False at its begin, true when its last process is gone.
+    /// False at its begin, and again at each start of the daemon: sessions of which
+    /// nothing follows `LIFECYCLE_STARTED` are over. True when its last
+    /// process is gone.
     #[prost(bool, tag = "3")]
     pub ended: bool,
 }
@@ -1451,7 +1453,8 @@ impl GrantChange {
 #[repr(i32)]
 pub enum GapCause {
     Unspecified = 0,
-    /// The kernel's ring buffer was full. Holds are found all the same.
+    /// The kernel's ring buffer was full, or held what the daemon doesn't understand.
+    /// Holds are found all the same.
     RingBuffer = 1,
     /// The spool was full or could not be written.
     Spool = 2,
