@@ -16,10 +16,11 @@ use holdpoint_proto::{
     token::EnrolmentToken,
     v1::{
         ApproverMessage, DecideRequest, Decision, EnrolRequest, EnrolResponse, Exec, Hello,
-        HostMessage, LoginRequest, OpenRequest, Operation, Outcome, Process, ReportOutcome,
-        Request, RequestContext, Rule, Session, Withdraw, approver_message::Message as Down,
-        enrolment_client::EnrolmentClient, host_message::Message as Up,
-        host_session_client::HostSessionClient, operation::Kind, reviews_client::ReviewsClient,
+        HostMessage, LoginRequest, OpenRequest, Operation, Outcome, Process, RejectionCause,
+        ReportOutcome, Request, RequestContext, Rule, Session, Withdraw,
+        approver_message::Message as Down, enrolment_client::EnrolmentClient,
+        host_message::Message as Up, host_session_client::HostSessionClient, operation::Kind,
+        reviews_client::ReviewsClient,
     },
 };
 use rcgen::{CertificateParams, KeyPair};
@@ -414,7 +415,9 @@ impl Stream {
     /// The request that is rejected because its operation is flagged, and why.
     pub(crate) async fn flagged(&mut self) -> (String, String) {
         match self.next().await.unwrap() {
-            Down::Rejected(rejected) if rejected.flagged => (rejected.request_id, rejected.reason),
+            Down::Rejected(rejected) if rejected.cause() == RejectionCause::Flagged => {
+                (rejected.request_id, rejected.reason)
+            }
             other => panic!("{other:?}"),
         }
     }

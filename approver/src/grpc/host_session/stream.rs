@@ -8,8 +8,8 @@
 use std::{sync::Arc, time::Duration};
 
 use holdpoint_proto::v1::{
-    Accepted, Acknowledged, ApproverMessage, HostMessage, Rejected, RejectionCause, Revoke, Welcome,
-    approver_message::Message as Down, host_message::Message as Up,
+    Accepted, Acknowledged, ApproverMessage, HostMessage, Rejected, RejectionCause, Revoke,
+    Welcome, approver_message::Message as Down, host_message::Message as Up,
 };
 use tokio::time;
 use tonic::{Status, Streaming};
