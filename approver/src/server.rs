@@ -279,7 +279,8 @@ impl Server {
         });
         let expiry = Owned(tokio::spawn(expiry::run(Arc::clone(&approver))));
         let keeping = Owned(tokio::spawn(keeping::run(Arc::clone(&approver))));
-        let growth = Owned(tokio::spawn(log::run(Arc::clone(&log))));
+        let (grown, growing) = (Arc::clone(&log), Arc::clone(&approver));
+        let growth = tokio::spawn(async move { log::run(grown, growing.live.closing()).await });
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let started = AuditRecord::Started {
             version: version.clone(),
@@ -314,9 +315,15 @@ impl Server {
         if let Err(error) = approver.record(&AuditRecord::Stopped { version }).await {
             tracing::error!(error = error_chain(&error), "the end was not recorded");
         }
-        drop(growth);
-        // So that the last checkpoint covers the end too.
-        match time::timeout(GRACE, log.integrate()).await {
+        // Ends by itself, or two would write the log. Then once more, so that the
+        // last checkpoint covers the end too.
+        approver.live.close();
+        let last = async {
+            // Fails if it panicked, which was logged.
+            let _ = growth.await;
+            log.integrate().await
+        };
+        match time::timeout(GRACE, last).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(
                 error = error_chain(&error),
