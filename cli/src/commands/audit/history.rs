@@ -152,10 +152,11 @@ impl Ranges {
         if start >= end {
             return;
         }
+        let full = self.0.len() == LISTED;
         match self.0.last_mut() {
             Some((first, _)) if *first == end => *first = start,
-            _ if self.0.len() < LISTED => self.0.push((start, end - 1)),
-            _ => {}
+            _ if full => {}
+            _ => self.0.push((start, end - 1)),
         }
     }
 }

@@ -16,8 +16,8 @@ use datafusion::{
 
 /// Most steps of a plan, with all those of the parts it names several times.
 const STEPS_MAX: usize = 256;
-/// Most times the table is read.
-const TABLES_MAX: usize = 8;
+/// Most times fresh records or files are read: the table is both.
+const TABLES_MAX: usize = 16;
 /// Most calls of functions: each makes a column of its own.
 const CALLS_MAX: usize = 64;
 /// Most parts of an expression, once the engine has put those below into it.
