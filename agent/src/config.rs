@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -36,6 +37,9 @@ pub struct Config {
     /// What is kept of what happened.
     #[serde(default)]
     pub events: EventsConfig,
+    /// Numbers for the operator's monitoring.
+    #[serde(default)]
+    pub metrics: MetricsConfig,
     /// Kinds of AI agents, by name.
     #[serde(default)]
     pub profiles: BTreeMap<String, ProfileConfig>,
@@ -84,6 +88,43 @@ impl EventsConfig {
                  a gap"
                     .to_owned(),
             );
+        }
+        None
+    }
+}
+
+/// Numbers for the operator's monitoring.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsConfig {
+    /// Whether they are served.
+    pub enabled: bool,
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7446),
+        }
+    }
+}
+
+impl MetricsConfig {
+    fn problem(self) -> Option<String> {
+        if !self.listen.ip().is_loopback() {
+            return Some(format!(
+                "`listen` is {}, which is no loopback address, and there is no login: say \
+                 \"127.0.0.1:{port}\" or \"[::1]:{port}\", and let the monitoring's own agent on \
+                 this host carry the numbers further",
+                self.listen,
+                port = self.listen.port()
+            ));
+        }
+        if self.listen.port() == 0 {
+            return Some("`listen` has port 0, which nobody could find; say a port".to_owned());
         }
         None
     }
@@ -158,7 +199,11 @@ pub type Profiles = BTreeMap<String, Profile>;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file could not be read.
-    #[error("cannot read the configuration {}: {source}", path.display())]
+    #[error(
+        "cannot read the configuration {}: {source}; the package brings a commented one, and \
+         --config names another",
+        path.display()
+    )]
     Read {
         /// Which file.
         path: PathBuf,
@@ -183,11 +228,13 @@ pub enum ConfigError {
         /// What is wrong and how to mend it.
         problem: String,
     },
-    /// A number makes no sense.
-    #[error("in the configuration {}: [events]: {problem}", path.display())]
-    Events {
+    /// A setting of a table makes no sense.
+    #[error("in the configuration {}: [{table}]: {problem}", path.display())]
+    Table {
         /// Which file.
         path: PathBuf,
+        /// Which table.
+        table: &'static str,
         /// What is wrong and how to mend it.
         problem: String,
     },
@@ -212,35 +259,63 @@ fn default_socket() -> PathBuf {
 impl Config {
     /// Reads and checks `path`.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(&text, path)
+        let (config, problems) = Self::examine(path)?;
+        config.unless(problems)
     }
 
     /// Checks `text`, which came from `path`.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|source| ConfigError::Parse {
+        let config = Self::read(text, path)?;
+        let problems = config.problems(path);
+        config.unless(problems)
+    }
+
+    /// Reads `path` and says everything that is wrong with its settings; the error
+    /// is for a file that could not be understood at all.
+    pub fn examine(path: &Path) -> Result<(Self, Vec<ConfigError>), ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let config = Self::read(&text, path)?;
+        let problems = config.problems(path);
+        Ok((config, problems))
+    }
+
+    fn read(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|source| ConfigError::Parse {
             path: path.to_owned(),
             source: Box::new(source),
-        })?;
-        if let Some(problem) = config.events.problem() {
-            return Err(ConfigError::Events {
+        })
+    }
+
+    fn problems(&self, path: &Path) -> Vec<ConfigError> {
+        let tables = [
+            ("events", self.events.problem()),
+            ("metrics", self.metrics.problem()),
+        ];
+        let of_tables = tables.into_iter().filter_map(|(table, problem)| {
+            Some(ConfigError::Table {
                 path: path.to_owned(),
-                problem,
-            });
+                table,
+                problem: problem?,
+            })
+        });
+        let of_profiles = self.profiles.iter().filter_map(|(name, profile)| {
+            Some(ConfigError::Profile {
+                path: path.to_owned(),
+                profile: name.clone(),
+                problem: profile.problem(name)?,
+            })
+        });
+        of_tables.chain(of_profiles).collect()
+    }
+
+    fn unless(self, problems: Vec<ConfigError>) -> Result<Self, ConfigError> {
+        match problems.into_iter().next() {
+            Some(problem) => Err(problem),
+            None => Ok(self),
         }
-        for (name, profile) in &config.profiles {
-            if let Some(problem) = profile.problem(name) {
-                return Err(ConfigError::Profile {
-                    path: path.to_owned(),
-                    profile: name.clone(),
-                    problem,
-                });
-            }
-        }
-        Ok(config)
     }
 
     /// Loads the policies of all profiles.
@@ -302,13 +377,15 @@ mod tests {
                 sample.state_dir,
                 sample.control_socket,
                 sample.log,
-                sample.events
+                sample.events,
+                sample.metrics
             ),
             (
                 default.state_dir,
                 default.control_socket,
                 default.log,
-                default.events
+                default.events,
+                default.metrics
             )
         );
         let (_, example) = SAMPLE.split_once("# [profiles").unwrap();
@@ -368,6 +445,38 @@ mod tests {
         let error =
             parse("[profiles.a]\nowner='o'\nusers=['u']\npolicy='p'\nquorum=2").unwrap_err();
         assert!(error.contains("quorum"), "{error}");
+    }
+
+    #[test]
+    fn metrics_are_off_and_never_for_the_network() {
+        let default = parse("").unwrap().metrics;
+        assert!(!default.enabled && default.listen.ip().is_loopback());
+        for good in ["127.0.0.1:7446", "127.3.2.1:1", "[::1]:7446"] {
+            let text = format!("[metrics]\nenabled = true\nlisten = {good:?}");
+            assert!(parse(&text).unwrap().metrics.enabled, "{good}");
+        }
+        // Also while they are off: nobody should learn of it when they are needed.
+        for wide in ["0.0.0.0:7446", "192.0.2.1:7446", "[::]:7446"] {
+            let error = parse(&format!("[metrics]\nlisten = {wide:?}")).unwrap_err();
+            for part in [
+                "holdpointd.toml",
+                "[metrics]",
+                "`listen`",
+                wide,
+                "\"127.0.0.1:7446\"",
+            ] {
+                assert!(error.contains(part), "{error:?} lacks {part:?}");
+            }
+        }
+        let error = parse("[metrics]\nlisten = \"127.0.0.1:0\"").unwrap_err();
+        assert!(error.contains("port 0"), "{error}");
+        let error = parse("[metrics]\nlisten = \"localhost:7446\"").unwrap_err();
+        assert!(error.contains("line 2"), "{error}");
+        let error = parse("[metrics]\nenable = true").unwrap_err();
+        assert!(
+            error.contains("enable") && error.contains("enabled"),
+            "{error}"
+        );
     }
 
     #[test]

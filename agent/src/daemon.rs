@@ -8,6 +8,7 @@ mod approver;
 mod callers;
 mod granting;
 mod manager;
+mod measuring;
 mod reading;
 mod recording;
 
@@ -34,10 +35,11 @@ use crate::{
     holds::{Effect, Holds, Ruling},
     identity::Identity,
     kernel::{
-        Attempted, CANARY_SESSION, Content, DescribeError, Facts, Gate, GateError, GateEvent, Held,
-        HoldId, SessionId,
+        self, Attempted, CANARY_SESSION, Content, DescribeError, Facts, Gate, GateError, GateEvent,
+        Held, HoldId, SessionId,
     },
     link::{LinkEvent, LinkState},
+    metrics::Metrics,
     notify::Notifier,
     ruling::{self, Moment},
 };
@@ -100,6 +102,9 @@ pub struct Daemon<G: Gate + ?Sized> {
     canaries: mpsc::UnboundedSender<Enforcement>,
     users: HashMap<u32, String>,
     recording: Recording,
+    metrics: Metrics,
+    /// When the kernel last refused a canary.
+    proved: Option<SystemTime>,
     notifier: Notifier,
     ledger: Ledger,
     ready: bool,
@@ -107,6 +112,15 @@ pub struct Daemon<G: Gate + ?Sized> {
 
 /// Runs until `stop` resolves. Holds stay in the kernel for the next daemon.
 pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = ()>) {
+    run_counted(parts, Metrics::off(), stop).await;
+}
+
+/// As [`run`], with numbers about it in `metrics`.
+pub async fn run_counted<G: Gate + ?Sized>(
+    parts: Parts<G>,
+    metrics: Metrics,
+    stop: impl Future<Output = ()>,
+) {
     let Parts {
         gate,
         profiles,
@@ -132,7 +146,7 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
         Some(observations) => observations,
         None => mpsc::channel(1).1,
     };
-    let recording = Recording::new(journal, gate.boot_secret(), gate.now_ns());
+    let recording = Recording::new(journal, metrics.clone(), gate.boot_secret(), gate.now_ns());
     let mut daemon = Daemon {
         gate,
         profiles,
@@ -147,6 +161,8 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
         canaries,
         users: HashMap::new(),
         recording,
+        metrics,
+        proved: None,
         notifier,
         ledger,
         ready: false,
@@ -182,6 +198,7 @@ pub async fn run<G: Gate + ?Sized>(parts: Parts<G>, stop: impl Future<Output = (
                 daemon.reconcile();
                 daemon.sweep_grants();
                 daemon.tell_status();
+                daemon.measure();
             }
             // Only this loop can say that it turns.
             () = next(&mut alive) => daemon.notifier.alive(),
@@ -394,6 +411,9 @@ impl<G: Gate + ?Sized> Daemon<G> {
         };
         self.recording
             .enforcement(&self.hello.borrow(), &fresh, lifecycle);
+        if fresh.is_ok() {
+            self.proved = Some(SystemTime::now());
+        }
         self.enforcement = fresh;
         self.tell_readiness();
     }
@@ -424,10 +444,7 @@ impl<G: Gate + ?Sized> Daemon<G> {
                     self.readers.describe(&self.gate, held);
                     Ok(())
                 }
-                Effect::Answer(held, answer) => {
-                    self.recording.answered(held.id);
-                    self.gate.answer(&held, answer, TICKET_LIFETIME)
-                }
+                Effect::Answer(held, answer) => self.answer(&held, answer),
                 Effect::Remember(held, settled) => self.gate.remember(&held, settled),
                 Effect::Forget(id) => {
                     self.recording.ended(id, &End::Abandoned);
@@ -446,6 +463,13 @@ impl<G: Gate + ?Sized> Daemon<G> {
                 trouble(&error);
             }
         }
+    }
+
+    fn answer(&mut self, held: &Held, answer: kernel::Answer) -> Result<(), GateError> {
+        self.recording.answering(held.id);
+        self.gate.answer(held, answer, TICKET_LIFETIME)?;
+        self.measure_answer(held.id);
+        Ok(())
     }
 }
 

@@ -9,7 +9,10 @@ use holdpoint_proto::{
 use rcgen::{CertificateParams, KeyPair};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
-use crate::identity::{Identity, IdentityError};
+use crate::{
+    events::{journal::Journal, spool::SpoolError},
+    identity::{Identity, IdentityError},
+};
 
 /// Longest wait for the approver.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -60,6 +63,9 @@ pub enum EnrolError {
     /// The identity could not be kept.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// There is no place for its events.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
 }
 
 /// Enrols this host with `token` and keeps the identity in `state_dir`.
@@ -111,6 +117,8 @@ pub async fn enrol(token: &str, hostname: &str, state_dir: &Path) -> Result<Iden
             .try_into()
             .map_err(|_| EnrolError::Answer(length))?,
     };
+    // First: a host that is known and has no spool has lost one.
+    Journal::prepare(state_dir)?;
     identity.store(state_dir)?;
     Ok(identity)
 }

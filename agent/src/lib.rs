@@ -5,8 +5,8 @@
 //! port has two implementations, live and simulated. Everything else is the rim:
 //! [`daemon`] ties them together, [`link`] talks to the approver, [`control`] to
 //! local callers, [`notify`] to the service manager, `process` reads what a reviewer
-//! must see, [`events`] keeps what happened and sends it. [`check`] and [`validate`]
-//! look at a host and its files without a daemon.
+//! must see, [`events`] keeps what happened and sends it, [`metrics`] counts. [`check`]
+//! and [`validate`] look at a host and its files without a daemon.
 
 pub mod check;
 pub mod config;
@@ -19,6 +19,7 @@ pub mod holds;
 pub mod identity;
 pub mod kernel;
 pub mod link;
+pub mod metrics;
 pub mod notify;
 pub mod policy;
 mod process;

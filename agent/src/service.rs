@@ -31,6 +31,7 @@ use crate::{
         simulated,
     },
     link::{self, LinkState},
+    metrics::{self, Metrics},
     notify::Notifier,
     unit,
 };
@@ -178,11 +179,22 @@ impl Service<'_> {
             config.state_dir.clone(),
             journal.clone(),
         )));
+        let metrics = if config.metrics.enabled {
+            let metrics = Metrics::on().context("cannot set up the metrics")?;
+            let listen = config.metrics.listen;
+            tasks.push(tokio::spawn(metrics::listener::run(
+                listen,
+                metrics.clone(),
+            )));
+            metrics
+        } else {
+            Metrics::off()
+        };
         let state_dir = config.state_dir.clone();
         let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for SIGINT")?;
         info!(socket = %config.control_socket.display(), profiles = profiles.len(), "holdpointd serves");
-        daemon::run(
+        daemon::run_counted(
             daemon::Parts {
                 gate,
                 profiles,
@@ -197,6 +209,7 @@ impl Service<'_> {
                 ended_grants,
                 journal,
             },
+            metrics,
             async move {
                 tokio::select! {
                     _ = terminate.recv() => {}

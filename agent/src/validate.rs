@@ -8,17 +8,20 @@ use std::{
 
 use crate::{config::Config, link, policy::Policy};
 
-/// Checks the configuration at `path` and every policy that it names. Says what is
-/// wrong on `errors`; gives whether nothing is.
+/// Checks the configuration at `path` and every policy that it names. Says all that
+/// is wrong on `errors`; gives whether nothing is.
 pub fn config(path: &Path, out: &mut impl Write, errors: &mut impl Write) -> io::Result<bool> {
-    let config = match Config::load(path) {
-        Ok(config) => config,
+    let (config, problems) = match Config::examine(path) {
+        Ok(examined) => examined,
         Err(error) => {
             writeln!(errors, "{}", link::causes(&error))?;
             return Ok(false);
         }
     };
-    let mut good = true;
+    for problem in &problems {
+        writeln!(errors, "{}", link::causes(problem))?;
+    }
+    let mut good = problems.is_empty();
     for (name, profile) in &config.profiles {
         match Policy::load(&profile.policy) {
             Ok(policy) => writeln!(
@@ -156,6 +159,37 @@ mod tests {
         );
         let path = file("unknown.toml", "statedir = 'x'");
         let (valid, _, errors) = said(|out, errors| config(&path, out, errors));
-        assert!(!valid && errors.contains("statedir"), "{errors}");
+        assert!(
+            !valid && errors.contains("line 1") && errors.contains("statedir"),
+            "{errors}"
+        );
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("holdpointd.toml");
+        let text = "[events]\nspool_max_bytes = 1\n[metrics]\nlisten = '0.0.0.0:7446'\n\
+                    [profiles.a]\nowner = ''\nusers = ['u']\npolicy = '/no/a.toml'\n\
+                    [profiles.b]\nowner = 'o'\nusers = []\npolicy = '/no/b.toml'\n";
+        fs::write(&path, text).unwrap();
+        let (valid, out, errors) = said(|out, errors| config(&path, out, errors));
+        assert!(!valid && out.is_empty(), "{out}");
+        let lines: Vec<&str> = errors.lines().collect();
+        let parts = [
+            "[events]: `spool_max_bytes`",
+            "[metrics]: `listen`",
+            "profile \"a\": `owner`",
+            "profile \"b\": `users`",
+            "profile a: can't read the policy /no/a.toml",
+            "profile b: can't read the policy /no/b.toml",
+        ];
+        assert_eq!(lines.len(), parts.len(), "{errors}");
+        for (line, part) in lines.iter().zip(parts) {
+            assert!(line.contains(part), "{line:?} lacks {part:?}");
+        }
+        // The daemon says the first, and starts on none.
+        let error = Config::load(&path).unwrap_err().to_string();
+        assert!(error.contains("[events]"), "{error}");
     }
 }

@@ -2,11 +2,14 @@
 //! approver runs on this machine; the host that is gated is a guest, or this
 //! machine itself. Nothing of it stays but the logs.
 
+mod browser;
 mod guest;
+mod introduction;
 mod link;
 mod on_host;
 mod page;
 mod people;
+mod records;
 pub(crate) mod stage;
 mod story;
 
@@ -28,8 +31,8 @@ use crate::{
     process::say,
     scratch::Scratch,
     setup::{self, Needs},
-    stack::Approver,
-    vm::{Folder, Kernel, Parts, SAMPLE_POLICY, Stop},
+    stack::{Approver, Ports},
+    vm::{self, Folder, Kernel, Parts, SAMPLE_POLICY, Stop},
 };
 use story::{Deciders, Story};
 
@@ -43,12 +46,14 @@ const INTERRUPTED: u8 = 130;
 ///
 /// An approver runs on this machine, and an AI agent, played by a shell script
 /// with real programs, works on a host that has enrolled with it. What the agent
-/// does is held where the policy says so, and you decide in another terminal.
+/// does is held where the policy says so, and you decide in the dashboard, whose
+/// address and logins are printed. In the end what happened is asked for, and
+/// what was decided is proved.
 ///
 /// The exit status is 0 only if every step was observed.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// Decide everything as the reviewers, without a person
+    /// Decide everything as the reviewers, without a person, and check every answer
     #[arg(long)]
     unattended: bool,
 
@@ -119,9 +124,11 @@ fn run(layout: &Layout, args: &Args, logs: &Folder, stop: &Stop) -> Result<()> {
     } else {
         guest::THIS_MACHINE
     };
-    let port = free_port()?;
-    let approver = Approver::configure(&bin_dir, private, &contexts, port, address)?;
+    let approver = Approver::configure(&bin_dir, private, &contexts, free_ports()?, address)?;
     approver.add_people()?;
+    if !args.unattended {
+        approver.add_administrator()?;
+    }
     let _serving = approver.serve(&logs.file("approver.log"), None)?;
     let token = private.join("token");
     fs::write(&token, approver.token()?).context("cannot write the token")?;
@@ -134,12 +141,25 @@ fn run(layout: &Layout, args: &Args, logs: &Folder, stop: &Stop) -> Result<()> {
             contexts,
         }
     };
+    // How long a person's machine takes is theirs to judge, and an emulated guest
+    // is many times slower than any host.
+    let emulated = !args.on_host && vm::is_emulated(layout, args.kernel)?;
+    let must_be_prompt = args.unattended && !emulated;
     let policy = layout.root.join(SAMPLE_POLICY);
     let tell = |link| {
-        let mut story = Story::new(link, &approver, &deciders, Stop::clone(stop));
+        let mut story = Story::new(
+            link,
+            &approver,
+            &deciders,
+            must_be_prompt,
+            Stop::clone(stop),
+        );
         approver.log_in_people()?;
         let kernel = story.begin(Duration::from_mins(2))?;
-        introduce(args, port, &kernel);
+        introduction::cast(args, &approver, &kernel);
+        if !args.unattended {
+            introduction::logins(&approver)?;
+        }
         story.tell()
     };
     if args.on_host {
@@ -157,31 +177,6 @@ fn in_lines(error: &anyhow::Error) -> String {
     causes.join("\n").replace('\n', "\n  ")
 }
 
-fn introduce(args: &Args, port: u16, kernel: &str) {
-    page::heading("Holdpoint: what an AI agent may not do alone waits for a person");
-    page::line(
-        "approver",
-        &format!("on this machine, port {port}, with reviewer1, reviewer2 and owner logged in"),
-    );
-    page::line(
-        "host",
-        &if args.on_host {
-            format!("this machine, kernel {kernel}; it has enrolled and enforces")
-        } else {
-            format!("a guest, kernel {kernel}; it has enrolled over the network and enforces")
-        },
-    );
-    page::line(
-        "agent",
-        "a shell script in a session of the unprivileged user; the owner is accountable for it",
-    );
-    page::line("policy", SAMPLE_POLICY);
-    page::line(
-        "seen",
-        "what this program has checked itself, at the approver and on the host",
-    );
-}
-
 /// Set by Ctrl-C and the like; everything that waits looks at it.
 fn watch_for_signals() -> Result<Stop> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -193,11 +188,16 @@ fn watch_for_signals() -> Result<Stop> {
     Ok(stop)
 }
 
-/// A port that nobody has now. Whoever takes it meanwhile makes the approver say
+/// Ports that nobody has now. Whoever takes one meanwhile makes the approver say
 /// so.
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).context("this machine has no free port")?;
-    Ok(listener.local_addr()?.port())
+fn free_ports() -> Result<Ports> {
+    let free = || TcpListener::bind(("127.0.0.1", 0)).context("this machine has no free port");
+    // Both at a time, or they could be the same.
+    let (listen, web) = (free()?, free()?);
+    Ok(Ports {
+        listen: listen.local_addr()?.port(),
+        web: web.local_addr()?.port(),
+    })
 }
 
 /// This program's side on the host.

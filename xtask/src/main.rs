@@ -15,6 +15,7 @@ mod layout;
 mod lint;
 mod package;
 mod process;
+mod random;
 mod scratch;
 mod setup;
 mod stack;

@@ -6,7 +6,7 @@ mod approver;
 mod daemon;
 mod service;
 
-pub(crate) use approver::{Approver, OWNER, REVIEWERS};
+pub(crate) use approver::{ADMINISTRATOR, Approver, OWNER, Ports, REVIEWERS};
 pub(crate) use daemon::Daemon;
 pub(crate) use service::{Echo, Service};
 

@@ -224,6 +224,12 @@ fn run_args(layout: &Layout, args: Args) -> Result<ExitCode> {
     }))
 }
 
+/// Whether guests are slow here: nothing runs their instructions but QEMU. Setup
+/// has been done.
+pub(crate) fn is_emulated(layout: &Layout, kernel: Kernel) -> Result<bool> {
+    Ok(accel::choose(layout, kernel)? == accel::Accelerator::Emulation)
+}
+
 /// Boots a guest, runs the job in it and says on stderr what went wrong, if
 /// anything but the command did. Setup has been done.
 pub(crate) fn run(layout: &Layout, job: &Job, logs: &Folder, ends: Ends) -> Result<Ending> {

@@ -50,22 +50,25 @@ impl<G: Gate + ?Sized> Daemon<G> {
                 warn!(
                     request = rejected.request_id,
                     reason = rejected.reason,
-                    flagged = rejected.flagged,
+                    cause = ?rejected.cause(),
                     "the approver rejected a request; the operation is refused"
                 );
-                let grounds = if rejected.flagged {
-                    Grounds {
-                        detail: rejected.reason.clone(),
-                        ..Grounds::on(v1::Basis::Flag)
+                let on = |basis| Grounds {
+                    detail: rejected.reason.clone(),
+                    ..Grounds::on(basis)
+                };
+                let grounds = match rejected.cause() {
+                    v1::RejectionCause::Flagged => on(v1::Basis::Flag),
+                    v1::RejectionCause::Expired => on(v1::Basis::Expiry),
+                    v1::RejectionCause::Unspecified => {
+                        Grounds::gate(format!("rejected by the approver: {}", rejected.reason))
                     }
-                } else {
-                    Grounds::gate(format!("rejected by the approver: {}", rejected.reason))
                 };
                 self.recording.decided(&rejected.request_id, grounds);
                 let effects = self.holds.rejected(
                     &rejected.request_id,
                     &rejected.reason,
-                    rejected.flagged,
+                    rejected.cause(),
                     self.gate.now_ns(),
                 );
                 self.carry_out(effects);
@@ -150,6 +153,7 @@ impl<G: Gate + ?Sized> Daemon<G> {
                         .decided(&decided.request_id, grounds(decision, &decided.verdict));
                 }
                 self.carry_out(effects);
+                self.measure_decision(held.id, decision.verdict(), heard_ns);
                 self.granted_by(decision, &held, &ask, released);
             }
             Err(reason) => self.not_applied(decision, &reason.to_string()),

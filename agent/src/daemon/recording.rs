@@ -25,6 +25,7 @@ use crate::{
         CANARY_SESSION, Gate, Held, HoldId, Losses, Observed, ObservedEnd, ObservedOperation,
         SessionId,
     },
+    metrics::Metrics,
     ruling::{self, context},
 };
 
@@ -32,32 +33,47 @@ use crate::{
 pub(super) struct Recording {
     journal: Journal,
     recorder: Recorder,
+    metrics: Metrics,
     secret: [u64; 2],
     /// Boot time at which the daemon started: what was held before was found by an
     /// earlier one.
     started_ns: u64,
     /// When the gate was last asked for what it lost.
     asked_for_losses: SystemTime,
+    /// All that it lost since the daemon started.
+    lost: Losses,
     /// What was last told of enforcement.
     told: Option<Enforcement>,
 }
 
 impl Recording {
-    pub(super) fn new(journal: Journal, secret: [u64; 2], started_ns: u64) -> Self {
+    pub(super) fn new(
+        journal: Journal,
+        metrics: Metrics,
+        secret: [u64; 2],
+        started_ns: u64,
+    ) -> Self {
         Self {
             journal,
             recorder: Recorder::default(),
+            metrics,
             secret,
             started_ns,
             asked_for_losses: SystemTime::now(),
+            lost: Losses::NONE,
             told: None,
         }
     }
 
     fn write(&self, body: Option<Body>) {
         if let Some(body) = body {
-            self.journal.record(body);
+            self.write_at(SystemTime::now(), body);
         }
+    }
+
+    fn write_at(&self, time: SystemTime, body: Body) {
+        self.metrics.told(&body);
+        self.journal.record_at(time, body);
     }
 
     /// Joins the events of a hold: its request has the same name.
@@ -68,6 +84,16 @@ impl Recording {
     /// Whether anything was told of enforcement.
     pub(super) fn has_begun(&self) -> bool {
         self.told.is_some()
+    }
+
+    /// Sessions that are known, by profile.
+    pub(super) fn profiles_of_sessions(&self) -> impl Iterator<Item = &str> {
+        self.recorder.known_sessions().map(|known| &*known.profile)
+    }
+
+    /// What the gate could not tell since the daemon started.
+    pub(super) fn lost(&self) -> Losses {
+        self.lost
     }
 
     /// How the journal is doing.
@@ -188,8 +214,18 @@ impl Recording {
     }
 
     /// A hold is about to be answered.
-    pub(super) fn answered(&mut self, id: HoldId) {
+    pub(super) fn answering(&mut self, id: HoldId) {
         self.recorder.answered(id);
+    }
+
+    /// Its answer is in the kernel. Gives what that rests on, the first time.
+    pub(super) fn answered(&mut self, id: HoldId) -> Option<v1::Basis> {
+        self.recorder.arrived(id)
+    }
+
+    /// Whether its answer is in the kernel.
+    pub(super) fn is_answered(&self, id: HoldId) -> bool {
+        self.recorder.has_arrived(id)
     }
 
     /// A hold is over.
@@ -217,7 +253,7 @@ impl<G: Gate + ?Sized> Daemon<G> {
         }
         let ago = Duration::from_nanos(self.gate.now_ns().saturating_sub(observed.at_ns));
         let now = SystemTime::now();
-        self.recording.journal.record_at(
+        self.recording.write_at(
             now.checked_sub(ago).unwrap_or(now),
             self.recording.recorder.observed(observed),
         );
@@ -270,7 +306,7 @@ impl<G: Gate + ?Sized> Daemon<G> {
             })
             .collect();
         for body in self.recording.recorder.sessions(known, adopting) {
-            self.recording.journal.record(body);
+            self.recording.write(Some(body));
         }
     }
 
@@ -293,8 +329,9 @@ impl<G: Gate + ?Sized> Daemon<G> {
             Ok(Losses::NONE) => {}
             Ok(losses) => {
                 warn!(?losses, "the gate could not tell everything; a gap says so");
+                self.recording.lost = self.recording.lost.and(losses);
                 for body in Recorder::lost(losses, timestamp(since)) {
-                    self.recording.journal.record(body);
+                    self.recording.write(Some(body));
                 }
                 // Written first: dying in between declares it twice, never not at all.
                 if let Err(error) = self.gate.declared(losses) {

@@ -12,9 +12,13 @@ use std::{
 
 use holdpoint_proto::v1::{self, event::Body};
 use tokio::sync::{Notify, watch};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
-use super::spool::{Before, Fill, Spool, SpoolError};
+use super::spool::{self, Before, Fill, Spool, SpoolError};
+use crate::identity::Identity;
+
+/// Folder of the spool in the state directory.
+const FOLDER: &str = "spool";
 
 /// How long events are gathered before they are synced together.
 const GATHER: Duration = Duration::from_millis(50);
@@ -53,10 +57,16 @@ pub fn timestamp(time: SystemTime) -> prost_types::Timestamp {
 }
 
 impl Journal {
-    /// Opens the spool below `state_dir`. If the daemon before ended without
-    /// saying so, the first event says that some may be missing.
+    /// Says, at enrolment, that this host has had no events yet: its first spool
+    /// then takes nothing's place.
+    pub fn prepare(state_dir: &Path) -> Result<(), SpoolError> {
+        spool::prepare(&state_dir.join(FOLDER))
+    }
+
+    /// Opens the spool below `state_dir`. If some events may be missing that the
+    /// approver could expect, the first that is written says so.
     pub fn open(state_dir: &Path, max_bytes: u64) -> Result<Self, SpoolError> {
-        let (spool, before) = Spool::open(&state_dir.join("spool"), max_bytes)?;
+        let (spool, before) = Spool::open(&state_dir.join(FOLDER), max_bytes)?;
         let journal = Self(Arc::new(Inner {
             synced: watch::Sender::new(spool.last_synced()),
             spool: Mutex::new(spool),
@@ -64,16 +74,32 @@ impl Journal {
             disk_error: Mutex::default(),
             publish_error: Mutex::default(),
         }));
-        if let Before::Killed { last } = before {
-            info!("the daemon before ended without saying so; a gap says it");
-            journal.record(Body::Gap(v1::Gap {
-                cause: v1::GapCause::DaemonDown.into(),
-                lost: 0,
-                since: last.map(timestamp),
-                detail: "holdpointd ended without saying so; what it had seen and not written is \
-                         missing"
-                    .to_owned(),
-            }));
+        match before {
+            Before::Killed { last } => {
+                info!("the daemon before ended without saying so; a gap says it");
+                journal.record(Body::Gap(v1::Gap {
+                    cause: v1::GapCause::DaemonDown.into(),
+                    lost: 0,
+                    since: last.map(timestamp),
+                    detail: "holdpointd ended without saying so; what it had seen and not \
+                             written is missing"
+                        .to_owned(),
+                }));
+            }
+            // Nobody has heard of this host under another spool if nobody knows it. An
+            // identity that cannot be read is one.
+            Before::New { replaces: true } if !matches!(Identity::load(state_dir), Ok(None)) => {
+                warn!("the spool that this host had is gone; a gap says it");
+                journal.record(Body::Gap(v1::Gap {
+                    cause: v1::GapCause::Spool.into(),
+                    lost: 0,
+                    since: None,
+                    detail: "the spool before this one is gone; what was in it and had not \
+                             been sent is missing"
+                        .to_owned(),
+                }));
+            }
+            Before::New { .. } | Before::Ended => {}
         }
         Ok(journal)
     }
@@ -177,5 +203,88 @@ impl Journal {
         tokio::task::spawn_blocking(move || lock(&inner.spool).end())
             .await
             .unwrap_or(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::events::spool::MIN_BYTES;
+
+    /// Opens the journal of `state_dir` as a daemon does, and gives its events, once
+    /// it has written one of its own.
+    fn begun(state_dir: &Path) -> Vec<Body> {
+        let journal = Journal::open(state_dir, MIN_BYTES).unwrap();
+        journal.record(Body::Policy(v1::PolicyEvent::default()));
+        let events = spool::look(&state_dir.join(FOLDER)).unwrap();
+        events.into_iter().filter_map(|event| event.body).collect()
+    }
+
+    fn enrol(state_dir: &Path) {
+        let identity = Identity {
+            host_id: "h".to_owned(),
+            approver: "https://localhost:7443".to_owned(),
+            ca: String::new(),
+            certificate: String::new(),
+            key: String::new(),
+            decision_key: [0; 32],
+        };
+        identity.store(state_dir).unwrap();
+    }
+
+    #[test]
+    fn a_host_that_was_just_enrolled_begins_without_a_gap() {
+        let place = tempfile::tempdir().unwrap();
+        let state_dir = place.path().join("state");
+        Journal::prepare(&state_dir).unwrap();
+        enrol(&state_dir);
+        assert!(matches!(&begun(&state_dir)[..], [Body::Policy(_)]));
+    }
+
+    #[test]
+    fn a_host_that_runs_before_it_is_enrolled_has_no_gap() {
+        let place = tempfile::tempdir().unwrap();
+        assert!(matches!(&begun(place.path())[..], [Body::Policy(_)]));
+    }
+
+    #[test]
+    fn a_spool_that_takes_the_place_of_another_begins_with_a_gap() {
+        let place = tempfile::tempdir().unwrap();
+        let state_dir = place.path().join("state");
+        Journal::prepare(&state_dir).unwrap();
+        enrol(&state_dir);
+        begun(&state_dir);
+        // As `holdpoint status` has the operator do when the host was set back.
+        fs::remove_dir_all(state_dir.join(FOLDER)).unwrap();
+        let events = begun(&state_dir);
+        let [Body::Gap(gap), Body::Policy(_)] = &events[..] else {
+            panic!("{events:?}");
+        };
+        assert_eq!((gap.cause(), gap.lost), (v1::GapCause::Spool, 0));
+        assert!(gap.detail.contains("is gone"), "{}", gap.detail);
+        // One whose files alone are removed is no other.
+        for entry in fs::read_dir(state_dir.join(FOLDER)).unwrap() {
+            fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        assert!(matches!(begun(&state_dir)[0], Body::Gap(_)));
+        // An identity that cannot be read is an identity.
+        fs::write(state_dir.join("identity.json"), "{").unwrap();
+        fs::remove_dir_all(state_dir.join(FOLDER)).unwrap();
+        assert!(matches!(begun(&state_dir)[0], Body::Gap(_)));
+    }
+
+    #[test]
+    fn a_spool_that_lost_its_daemon_at_birth_says_so() {
+        let place = tempfile::tempdir().unwrap();
+        enrol(place.path());
+        // Killed after the file was there and before anything was written.
+        drop(Spool::open(&place.path().join(FOLDER), MIN_BYTES).unwrap());
+        let events = begun(place.path());
+        let [Body::Gap(gap), Body::Policy(_)] = &events[..] else {
+            panic!("{events:?}");
+        };
+        assert_eq!(gap.cause(), v1::GapCause::DaemonDown);
     }
 }

@@ -3,6 +3,7 @@
 //! Pure: observations go in, events without number or time come out. Changes
 //! nothing and decides nothing; whatever it does not know stays blank.
 
+mod bounds;
 mod observed;
 #[cfg(test)]
 mod tests;
@@ -11,14 +12,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use holdpoint_proto::v1::{self, event::Body};
 
+use self::bounds::{bounded, detail};
 use crate::kernel::{HoldId, Losses, Observed, SessionId};
-
-/// Bytes of an exec's arguments that an event carries.
-const ARGUMENTS: usize = 64 * 1024;
-/// Variables of its environment.
-const VARIABLES: usize = 64;
-/// Bytes of a detail.
-const DETAIL: usize = 4 * 1024;
 
 /// What an answer to a hold rests on.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -78,6 +73,8 @@ struct Known {
     event: v1::OperationEvent,
     asked: bool,
     grounds: Option<Grounds>,
+    /// Its answer is in the kernel.
+    answered: bool,
 }
 
 /// See the module.
@@ -89,7 +86,7 @@ pub struct Recorder {
 
 impl Recorder {
     /// A hold was found. `name` joins its events; `event` says what is known of it
-    /// already.
+    /// already. The detail of a known one is what had to be left out of it.
     pub fn found(&mut self, id: HoldId, name: &str, event: v1::OperationEvent) {
         self.holds.entry(id).or_insert_with(|| Known {
             event: v1::OperationEvent {
@@ -126,11 +123,14 @@ impl Recorder {
         let event = v1::OperationEvent {
             action: v1::Action::Held.into(),
             basis: v1::Basis::Policy.into(),
-            detail: if again {
-                "held since before holdpointd started".to_owned()
-            } else {
-                String::new()
-            },
+            detail: detail(
+                if again {
+                    "held since before holdpointd started".to_owned()
+                } else {
+                    String::new()
+                },
+                &known.event.detail,
+            ),
             ..known.event.clone()
         };
         // The first event of a hold tells its ancestry; the others join.
@@ -160,6 +160,19 @@ impl Recorder {
         });
     }
 
+    /// Its answer is in the kernel. Gives what that rests on, the first time.
+    pub fn arrived(&mut self, id: HoldId) -> Option<v1::Basis> {
+        let known = self.holds.get_mut(&id)?;
+        let again = std::mem::replace(&mut known.answered, true);
+        let basis = known.grounds.as_ref().map(|grounds| grounds.basis);
+        (!again).then(|| basis.unwrap_or_default())
+    }
+
+    /// Whether its answer is in the kernel.
+    pub fn has_arrived(&self, id: HoldId) -> bool {
+        self.holds.get(&id).is_some_and(|known| known.answered)
+    }
+
     /// The hold that people are asked about under `request_id`.
     pub fn by_request(&self, request_id: &str) -> Option<HoldId> {
         self.holds
@@ -186,7 +199,7 @@ impl Recorder {
         let grounds = known.grounds.unwrap_or_default();
         let mut event = v1::OperationEvent {
             basis: grounds.basis.into(),
-            detail: cut(grounds.detail, DETAIL),
+            detail: detail(grounds.detail, &known.event.detail),
             grant_id: grounds.grant_id,
             ..known.event
         };
@@ -227,6 +240,11 @@ impl Recorder {
             observed,
             session.map(|known| known.session.clone()),
         )))
+    }
+
+    /// The sessions that are known.
+    pub fn known_sessions(&self) -> impl Iterator<Item = &v1::Session> {
+        self.sessions.values().map(|known| &known.session)
     }
 
     /// Whether `session` is known.
@@ -298,38 +316,4 @@ fn process_of(id: HoldId) -> v1::Process {
         start_time_ns: id.start_ns,
         ..v1::Process::default()
     }
-}
-
-/// Cuts `text` to at most `most` bytes, at a character.
-fn cut(mut text: String, most: usize) -> String {
-    let mut end = most.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
-    text
-}
-
-/// Brings an event down to a size that fits a batch, and says so.
-fn bounded(mut event: v1::OperationEvent) -> v1::OperationEvent {
-    if let Some(v1::operation::Kind::Exec(exec)) = event
-        .operation
-        .as_mut()
-        .and_then(|operation| operation.kind.as_mut())
-    {
-        exec.environment.truncate(VARIABLES);
-        let mut room = ARGUMENTS;
-        for (index, argument) in exec.argv.iter_mut().enumerate() {
-            // An empty one takes room too.
-            if argument.len() + 1 > room {
-                argument.truncate(room);
-                exec.argv.truncate(index + 1);
-                event.argv_cut = true;
-                break;
-            }
-            room -= argument.len() + 1;
-        }
-    }
-    event.detail = cut(event.detail, DETAIL);
-    event
 }

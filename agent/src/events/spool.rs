@@ -37,9 +37,14 @@ const BATCH_BYTES: usize = 1024 * 1024;
 /// Tag and length of one event in a batch.
 const BATCH_OVERHEAD: usize = 8;
 
+// One event always fits, so none is ever in the way of those behind it.
+const _: () = assert!(frame::MAX_EVENT + BATCH_OVERHEAD <= BATCH_BYTES);
+
 /// Smallest spool that is of any use.
 pub const MIN_BYTES: u64 = 2 * 1024 * 1024;
 
+/// Stands in the folder from enrolment to the first event.
+const UNUSED: &str = "unused";
 const ENDED: &str = "ended";
 const LOCK: &str = "lock";
 
@@ -95,8 +100,11 @@ pub enum NotKept {
 /// How the daemon before ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Before {
-    /// There was none: the spool is new.
-    New,
+    /// The spool is new.
+    New {
+        /// Nothing says that there was none before it.
+        replaces: bool,
+    },
     /// It said that it stops.
     Ended,
     /// It was killed, or the machine was.
@@ -131,6 +139,7 @@ pub struct Spool {
     added: u64,
     added_synced: u64,
     lost: Option<Lost>,
+    lost_ever: u64,
     gaps: u64,
     ended: bool,
     _lock: Flock<fs::File>,
@@ -171,6 +180,8 @@ pub struct Fill {
     pub acknowledged: u64,
     /// Events that were lost since the last gap, and are not declared yet.
     pub undeclared: u64,
+    /// Events that were lost since the daemon started, declared or not.
+    pub lost: u64,
     /// Gaps written since the daemon started.
     pub gaps: u64,
 }
@@ -184,6 +195,37 @@ fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SpoolErr
     }
 }
 
+/// Makes the folder of a spool that has had no events yet. One that is there stays
+/// as it is.
+pub fn prepare(directory: &Path) -> Result<(), SpoolError> {
+    let make = |recursive, path: &Path| {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(recursive).mode(0o700).create(path)
+    };
+    let prepared = || -> io::Result<()> {
+        if let Some(above) = directory.parent() {
+            make(true, above)?;
+        }
+        make(false, directory)?;
+        fs::write(directory.join(UNUSED), b"no event yet\n")?;
+        fs::File::open(directory)?.sync_all()
+    };
+    match prepared() {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(file("make the spool", directory)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a mark; one that is not there is removed already.
+fn remove(path: &Path) -> Result<(), SpoolError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
 impl Spool {
     /// Opens the spool in `directory`, or makes it.
     pub fn open(directory: &Path, max_bytes: u64) -> Result<(Self, Before), SpoolError> {
@@ -194,9 +236,11 @@ impl Spool {
             .map_err(file("make the spool", directory))?;
         let lock = lock(directory)?;
         let mut segments = segments(directory)?;
-        let ended = directory.join(ENDED);
+        let (ended, unused) = (directory.join(ENDED), directory.join(UNUSED));
         let before = if segments.is_empty() {
-            Before::New
+            Before::New {
+                replaces: !unused.exists(),
+            }
         } else if ended.exists() {
             Before::Ended
         } else {
@@ -204,12 +248,7 @@ impl Spool {
                 last: last_time(&segments),
             }
         };
-        match fs::remove_file(&ended) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(file("remove", &ended)(error));
-            }
-            _ => {}
-        }
+        remove(&ended)?;
         if segments.is_empty() {
             let mut id = [0; 16];
             getrandom::fill(&mut id)
@@ -234,6 +273,7 @@ impl Spool {
             added: 1,
             added_synced: 0,
             lost: None,
+            lost_ever: 0,
             gaps: 0,
             ended: false,
             _lock: lock,
@@ -243,6 +283,8 @@ impl Spool {
             unsynced.sync().map_err(file("sync", directory))?;
             spool.synced(&unsynced);
         }
+        // Only now is the spool there for certain.
+        remove(&unused)?;
         Ok((spool, before))
     }
 
@@ -281,6 +323,7 @@ impl Spool {
             last: self.next() - 1,
             acknowledged: self.acknowledged,
             undeclared: self.lost.as_ref().map_or(0, |lost| lost.count),
+            lost: self.lost_ever,
             gaps: self.gaps,
         }
     }
@@ -313,6 +356,7 @@ impl Spool {
                 }
             });
             lost.count = lost.count.saturating_add(1);
+            self.lost_ever = self.lost_ever.saturating_add(1);
         }
         appended
     }
@@ -452,9 +496,10 @@ impl Spool {
         if self.added != self.added_synced {
             return;
         }
-        while self.segments.len() > 1
-            && let Some(oldest) = self.segments.front()
-            && oldest.end() <= self.acknowledged + 1
+        while let (Some(oldest), Some(next)) = (self.segments.front(), self.segments.get(1))
+            // Not where the oldest ends: what a power failure took from its end has
+            // numbers, too, and is declared under them.
+            && next.base <= self.acknowledged + 1
         {
             if let Err(error) = oldest.remove() {
                 warn!(%error, "cannot remove events that the approver has");

@@ -1,6 +1,8 @@
 //! Holds that a person is asked about: finding them, and what their answer, the
 //! approver's or a grant's makes of them.
 
+use holdpoint_proto::v1::RejectionCause;
+
 use super::{
     Answer, Ask, Decided, Effect, HoldId, Holds, Ignored, Look, Phase, Verdict,
     report::{self, Report},
@@ -69,21 +71,21 @@ impl Holds {
         )
     }
 
-    /// The approver cannot put the request to a person, or `flagged`: need not.
+    /// The approver does not, or no longer, put the request to a person.
     pub fn rejected(
         &mut self,
         request_id: &str,
         reason: &str,
-        flagged: bool,
+        cause: RejectionCause,
         now_ns: u64,
     ) -> Vec<Effect> {
         let Some((id, _)) = self.by_request(request_id) else {
             return Vec::new();
         };
-        let report = if flagged {
-            Report::flagged(request_id, reason)
-        } else {
-            Report::rejected(request_id, reason)
+        let report = match cause {
+            RejectionCause::Flagged => Report::flagged(request_id, reason),
+            RejectionCause::Expired => Report::expired(request_id),
+            RejectionCause::Unspecified => Report::rejected(request_id, reason),
         };
         self.refuse(id, report, now_ns)
     }

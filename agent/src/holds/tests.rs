@@ -1,6 +1,6 @@
 //! Properties and stories of the hold state machine.
 
-use holdpoint_proto::v1::host_message::Message;
+use holdpoint_proto::v1::{RejectionCause, host_message::Message};
 use proptest::prelude::*;
 
 use super::*;
@@ -465,7 +465,7 @@ proptest! {
                 }
                 Step::Reject(tid) => {
                     open.remove(&tid);
-                    holds.rejected(&format!("request-{tid}"), "no", false, now)
+                    holds.rejected(&format!("request-{tid}"), "no", RejectionCause::Unspecified, now)
                 }
                 Step::Released(tid) => {
                     present.remove(&tid);

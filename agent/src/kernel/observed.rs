@@ -81,6 +81,16 @@ impl Losses {
         rate: 0,
     };
 
+    /// All of `self` and of `more`.
+    #[must_use]
+    pub const fn and(self, more: Self) -> Self {
+        Self {
+            holds: self.holds.saturating_add(more.holds),
+            room: self.room.saturating_add(more.room),
+            rate: self.rate.saturating_add(more.rate),
+        }
+    }
+
     /// What of `self` is not in `declared`.
     #[must_use]
     pub const fn beyond(self, declared: Self) -> Self {

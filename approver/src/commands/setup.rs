@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 
 use crate::{
     Config, config,
-    config::Address,
+    config::{Address, Tls},
     domain::account::AccountName,
     setup::{self, Prepared, ServiceAccount},
 };
@@ -167,6 +167,11 @@ fn next(
     )?;
     writeln!(
         out,
+        "\nTo review in a browser:\n  {}",
+        dashboard(config, ca)
+    )?;
+    writeln!(
+        out,
         "\nTo review in a terminal, with a copy of {}:\n  \
          holdpoint login --approver {} --ca {} --user {}",
         ca.display(),
@@ -183,4 +188,45 @@ fn next(
         )?;
     }
     Ok(())
+}
+
+/// Where the dashboard is, and what a browser has to know for it.
+fn dashboard(config: &Config, ca: &Path) -> String {
+    let port = config.web.listen.port();
+    match config.web.tls {
+        _ if config.web.behind_proxy => {
+            format!("the address of your proxy, which passes on to port {port}")
+        }
+        Tls::Own => {
+            let address = config.address.clone().with_port(port);
+            format!("{address}   (let it trust {})", ca.display())
+        }
+        Tls::Off => format!("http://{}", config.web.listen),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dashboard_is_where_the_configuration_says() {
+        let place = |text: &str| {
+            let config = Config::parse(text, Path::new("approver.toml")).unwrap();
+            dashboard(&config, Path::new("/ca.pem"))
+        };
+        assert_eq!(
+            place("address = \"https://approver.example\"\n[web]\nlisten = \"0.0.0.0:8444\""),
+            "https://approver.example:8444   (let it trust /ca.pem)"
+        );
+        assert_eq!(
+            place("[web]\nlisten = \"[::1]:80\"\ntls = \"off\""),
+            "http://[::1]:80"
+        );
+        let proxied = place("[web]\nbehind_proxy = true");
+        assert!(
+            proxied.contains("your proxy") && proxied.contains("7444"),
+            "{proxied}"
+        );
+    }
 }

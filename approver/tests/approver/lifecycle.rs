@@ -23,7 +23,10 @@ impl Installed {
     fn new(listen: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let state = directory.path().join("state");
-        let config = format!("listen = {listen:?}\nstate_dir = \"{}\"\n", state.display());
+        let config = format!(
+            "listen = {listen:?}\nstate_dir = \"{}\"\n[web]\nlisten = \"127.0.0.1:0\"\n",
+            state.display()
+        );
         fs::write(directory.path().join("approver.toml"), config).unwrap();
         Self { directory }
     }

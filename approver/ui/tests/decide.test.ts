@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { button, decide, openRequest, picture } from "./browser";
+import { button, decide, openRequest, picture, violations } from "./browser";
 import { setUp } from "./setup";
 
 const on = setUp();
@@ -61,6 +61,115 @@ it("flags, after asking, and refuses the same operation from then on", async () 
   await carol.getByRole("dialog").getByLabel("Reason").fill("it was a test");
   await button(carol, "Lift the flag").click();
   await carol.getByText("Nothing is flagged.").waitFor();
+});
+
+it("approves for the session, for as long and as often as was chosen, and no further", async () => {
+  const page = await on.desk.as("ada");
+  await on.stage.newSession();
+  const argv = ["/usr/bin/curl", "--for-the-session"] as const;
+  const first = await on.stage.exec(...argv);
+  await openRequest(page, "--for-the-session");
+  // Nothing beyond once is chosen beforehand.
+  expect(await page.getByRole("radio", { name: /^Once/ }).isChecked()).toBe(true);
+  await page.getByRole("radio", { name: /^This session/ }).check();
+  const life = page.getByRole("combobox", { name: "For", exact: true });
+  expect(await life.locator("option").allInnerTexts()).toEqual(["1 minute", "5 minutes", "10 minutes"]);
+  expect(await life.inputValue()).toBe("600");
+  await life.selectOption("5 minutes");
+  await page.getByLabel("Reason").fill("the agent fetches its sources");
+  const uses = page.getByRole("textbox", { name: "Uses", exact: true });
+  await uses.fill("0");
+  await button(page, "Approve").click();
+  await page.getByText("Give a whole number").waitFor();
+  await page.getByText("Pending", { exact: true }).waitFor();
+  await uses.fill("2");
+  expect(await violations(page)).toEqual([]);
+  await picture(page, "request-grant");
+  const sent = page.waitForRequest((request) => request.url().endsWith("/decision"));
+  await button(page, "Approve").click();
+  expect((await sent).postDataJSON()).toMatchObject({ grant: { scope: "session", ttl_seconds: 300, max_uses: 2 } });
+  expect(await on.stage.fate(first)).toBe("passed");
+  await page.getByRole("heading", { name: "approved by ada" }).waitFor();
+  await page.getByText("This session, for 5 minutes, 2 more uses").waitFor();
+
+  await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Grants" }).click();
+  const grant = page.getByRole("row", { name: /--for-the-session/ });
+  await grant.getByText("0 of 2").waitFor();
+  await picture(page, "grant");
+  expect(await on.stage.fate(await on.stage.exec(...argv))).toBe("passed");
+  await grant.getByText("1 of 2").waitFor();
+  expect(await on.stage.fate(await on.stage.exec(...argv))).toBe("passed");
+  // It has ended, and so it leaves the list of those that give something.
+  await grant.waitFor({ state: "detached" });
+  await page.getByLabel("Also those that are over").check();
+  await grant.getByText("ended").waitFor();
+
+  const asked = await on.stage.exec(...argv);
+  await page.goto("/");
+  await openRequest(page, "--for-the-session");
+  await page.getByRole("region", { name: "Earlier decisions" }).getByText("the agent fetches its sources").waitFor();
+  await on.stage.exit(asked);
+});
+
+it("takes a grant back, and people are asked again", async () => {
+  const page = await on.desk.as("ada");
+  await on.stage.newSession();
+  const argv = ["/usr/bin/curl", "--taken-back"] as const;
+  const first = await on.stage.exec(...argv);
+  await openRequest(page, "--taken-back");
+  await page.getByRole("radio", { name: /^This session/ }).check();
+  await page.getByLabel("Reason").fill("for a while");
+  await button(page, "Approve").click();
+  expect(await on.stage.fate(first)).toBe("passed");
+  expect(await on.stage.fate(await on.stage.exec(...argv))).toBe("passed");
+
+  // The owner of the session can not, nor can who only looks.
+  for (const name of ["owner", "vera"]) {
+    const other = await on.desk.as(name, "/grants");
+    await other.getByRole("row", { name: /--taken-back/ }).waitFor();
+    expect(await button(other, "Revoke").count()).toBe(0);
+  }
+  await page.goto("/grants");
+  await page.getByRole("row", { name: /--taken-back/ }).getByRole("button", { name: "Revoke" }).click();
+  const dialog = page.getByRole("dialog", { name: "Revoke this grant?" });
+  expect(await dialog.getByRole("button", { name: "Revoke" }).isDisabled()).toBe(true);
+  await dialog.getByLabel("Reason").fill("long enough");
+  await dialog.getByRole("button", { name: "Revoke" }).click();
+  // Its host has confirmed.
+  await page.getByRole("row", { name: /--taken-back/ }).waitFor({ state: "detached" });
+  const asked = await on.stage.exec(...argv);
+  await page.goto("/");
+  await page.getByRole("list", { name: "Pending requests" }).getByText("--taken-back").waitFor();
+  await on.stage.exit(asked);
+});
+
+it("offers nothing that the rule does not give", async () => {
+  const page = await on.desk.as("ada");
+  const process = await on.stage.exec("/tmp/anything");
+  await openRequest(page, "anything");
+  await page.getByText("The rule gives nothing beyond this one operation.").waitFor();
+  expect(await page.getByRole("radio").count()).toBe(1);
+  await on.stage.exit(process);
+});
+
+it("says so to who has decided already, and decides nothing again", async () => {
+  const process = await on.stage.exec("/usr/bin/curl", "--by-myself");
+  const page = await on.desk.as("ada");
+  await openRequest(page, "--by-myself");
+  const other = await page.context().newPage();
+  await other.goto(page.url());
+  let hold = true;
+  await page.route("**/decision", async (route) => {
+    while (hold) await new Promise((done) => setTimeout(done, 20));
+    await route.continue();
+  });
+  await page.getByLabel("Reason").fill("first thought");
+  await button(page, "Approve once").click();
+  await decide(other, "Deny", "second thought");
+  expect(await on.stage.fate(process)).toBe("refused");
+  hold = false;
+  await page.getByText("You had decided already: denied.").waitFor();
+  await page.getByText("second thought").waitFor();
 });
 
 it("wants a reason first, and says so where it is missing", async () => {

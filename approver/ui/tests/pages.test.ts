@@ -85,7 +85,9 @@ it("shows a host, its state and its sessions", async () => {
   await host.getByRole("link", { name: "Sessions" }).click();
   await page.getByRole("table").getByRole("link").first().click();
   await page.getByRole("heading", { name: /^Session/ }).waitFor();
-  await page.getByRole("heading", { name: "Processes" }).waitFor();
+  await page.getByRole("region", { name: "Processes" }).getByText("/usr/bin/sh").first().waitFor();
+  await page.getByRole("region", { name: "Facts" }).getByText("owner", { exact: true }).waitFor();
+  await page.getByRole("region", { name: "Requests" }).getByRole("link").first().waitFor();
 });
 
 it("finds requests by what is asked for", async () => {

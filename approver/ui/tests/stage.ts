@@ -40,8 +40,12 @@ export class Stage {
 
   /** A process tries to run these; its id. */
   async exec(...argv: (string | Uint8Array)[]): Promise<number> {
-    const encoded = argv.map((argument) => Buffer.from(argument as string).toString("base64"));
-    return ((await this.#play({ do: "exec", argv: encoded })) as { process: number }).process;
+    return this.#exec([], argv);
+  }
+
+  /** Likewise, with these `NAME=value` in its environment. */
+  async execWith(environment: string[], ...argv: string[]): Promise<number> {
+    return this.#exec(environment, argv);
   }
 
   async connect(address: string, port: number): Promise<number> {
@@ -69,10 +73,19 @@ export class Stage {
     await this.#play({ do: "start-approver" });
   }
 
+  async #exec(environment: string[], argv: (string | Uint8Array)[]): Promise<number> {
+    const command = { do: "exec", argv: argv.map(base64), environment: environment.map(base64) };
+    return ((await this.#play(command)) as { process: number }).process;
+  }
+
   async #play(command: Record<string, unknown>): Promise<unknown> {
     this.#program.stdin.write(`${JSON.stringify(command)}\n`);
     return answer(this.#answers);
   }
+}
+
+function base64(text: string | Uint8Array): string {
+  return Buffer.from(text as string).toString("base64");
 }
 
 async function answer(answers: AsyncIterator<string>): Promise<unknown> {

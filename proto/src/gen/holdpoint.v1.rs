@@ -1941,9 +1941,8 @@ pub struct Rejected {
     /// What is wrong and how to mend it.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
-    /// True if the operation carries a flag: it was recorded as flagged.
-    #[prost(bool, tag = "3")]
-    pub flagged: bool,
+    #[prost(enumeration = "RejectionCause", tag = "3")]
+    pub cause: i32,
 }
 /// The grant gives nothing from now on. Repeated until the host's Hello or a
 /// GrantEnded event no longer names it.
@@ -1956,6 +1955,39 @@ pub struct Revoke {
 pub struct Acknowledged {
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
+}
+/// What a host records as the ground of its refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RejectionCause {
+    /// The request can't be put to a person.
+    Unspecified = 0,
+    /// The operation carries a flag: the request was recorded as flagged.
+    Flagged = 1,
+    /// Nobody answered in time.
+    Expired = 2,
+}
+impl RejectionCause {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REJECTION_CAUSE_UNSPECIFIED",
+            Self::Flagged => "REJECTION_CAUSE_FLAGGED",
+            Self::Expired => "REJECTION_CAUSE_EXPIRED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REJECTION_CAUSE_UNSPECIFIED" => Some(Self::Unspecified),
+            "REJECTION_CAUSE_FLAGGED" => Some(Self::Flagged),
+            "REJECTION_CAUSE_EXPIRED" => Some(Self::Expired),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod enrolment_client {

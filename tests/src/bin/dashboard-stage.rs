@@ -6,7 +6,10 @@ use std::{collections::HashMap, io::Write as _};
 
 use anyhow::{Context as _, Result, bail};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use holdpoint_agent::kernel::{SessionId, simulated::Fate};
+use holdpoint_agent::kernel::{
+    SessionId,
+    simulated::{Fate, Surroundings},
+};
 use holdpoint_tests::{
     approver::Approver,
     host::{Attempted, Host},
@@ -21,8 +24,11 @@ const POLICY: &str = include_str!("../../policies/dashboard.toml");
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
 enum Command {
-    /// A process tries to run `argv`, each argument in base64.
-    Exec { argv: Vec<String> },
+    /// A process with these variables tries to run `argv`, all in base64.
+    Exec {
+        argv: Vec<String>,
+        environment: Vec<String>,
+    },
     /// A process tries to connect by TCP.
     Connect { address: String, port: u16 },
     /// Waits for what becomes of a process's attempt.
@@ -69,13 +75,15 @@ async fn main() -> Result<()> {
 impl Stage {
     async fn play(&mut self, command: Command) -> Result<Value> {
         Ok(match command {
-            Command::Exec { argv } => {
-                let argv: Vec<Vec<u8>> = argv
-                    .iter()
-                    .map(|argument| STANDARD.decode(argument))
-                    .collect::<Result<_, _>>()?;
-                let argv: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
-                self.attempted(self.host.exec_in(self.session, &argv))
+            Command::Exec { argv, environment } => {
+                let (argv, environment) = (decoded(&argv)?, decoded(&environment)?);
+                let attempted = if environment.is_empty() {
+                    let argv: Vec<&[u8]> = argv.iter().map(Vec::as_slice).collect();
+                    self.host.exec_in(self.session, &argv)
+                } else {
+                    self.exec_with(&argv, environment)?
+                };
+                self.attempted(attempted)
             }
             Command::Connect { address, port } => self.attempted(self.host.connect(&address, port)),
             Command::Fate { process } => {
@@ -107,6 +115,20 @@ impl Stage {
         })
     }
 
+    /// A process with `environment` tries to run `argv`, which must be text.
+    fn exec_with(&self, argv: &[Vec<u8>], environment: Vec<Vec<u8>>) -> Result<Attempted> {
+        let argv: Vec<&str> = argv
+            .iter()
+            .map(|argument| std::str::from_utf8(argument))
+            .collect::<Result<_, _>>()?;
+        let surroundings = Surroundings {
+            environment,
+            ..Surroundings::default()
+        };
+        let task = self.host.gate.spawn(self.session);
+        Ok(self.host.exec_by(task, self.session, &argv, &surroundings))
+    }
+
     fn attempted(&mut self, attempted: Attempted) -> Value {
         let process = attempted.task.tgid;
         self.attempts.insert(process, attempted);
@@ -119,6 +141,13 @@ impl Stage {
         };
         Ok(attempt)
     }
+}
+
+fn decoded(texts: &[String]) -> Result<Vec<Vec<u8>>> {
+    texts
+        .iter()
+        .map(|text| STANDARD.decode(text).with_context(|| format!("{text:?}")))
+        .collect()
 }
 
 fn answer(value: &Value) -> Result<()> {

@@ -1,14 +1,13 @@
-//! The people of the demo: they see and decide requests with `holdpoint`, as
-//! anybody would. It must never reach the approver any other way.
+//! The people of the demo at a terminal: they see and decide requests, and ask
+//! what happened, with `holdpoint`, as anybody would. It must never reach the
+//! approver any other way.
 
-use std::{
-    fmt,
-    process::{Output, Stdio},
-};
+use std::{fmt, process::Stdio};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 
+use super::records::Record;
 use crate::{
     process::{shown, text},
     stack::{Approver, REVIEWERS},
@@ -17,6 +16,12 @@ use crate::{
 /// A request, as `holdpoint --json` shows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Request(Value);
+
+impl From<Value> for Request {
+    fn from(shown: Value) -> Self {
+        Self(shown)
+    }
+}
 
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,6 +57,11 @@ impl Request {
 
     pub(crate) fn id(&self) -> &str {
         self.text("/id")
+    }
+
+    /// The session it came from.
+    pub(crate) fn session(&self) -> &str {
+        self.text("/session/id")
     }
 
     /// As much of the id as a person types.
@@ -108,57 +118,81 @@ impl Request {
 /// How a command of somebody ended.
 #[derive(Debug)]
 pub(crate) struct Said {
-    pub(crate) worked: bool,
-    /// Its last line.
-    pub(crate) last_line: String,
+    pub(crate) status: Option<i32>,
+    out: String,
+    errors: String,
 }
 
 impl Approver {
     /// All requests there are, newest first.
     pub(crate) fn requests(&self) -> Result<Vec<Request>> {
-        let mut command = self.holdpoint(REVIEWERS[0]);
-        let list = json(&text(command.args(["requests", "list", "--json"]))?)?;
+        let list = self.json(REVIEWERS[0], &["requests", "list"])?;
         let requests = list["requests"].as_array().cloned().unwrap_or_default();
         Ok(requests.into_iter().map(Request).collect())
     }
 
     /// How a request stands.
     pub(crate) fn request(&self, id: &str) -> Result<Request> {
-        let mut command = self.holdpoint(REVIEWERS[0]);
-        json(&text(command.args(["requests", "show", id, "--json"]))?).map(Request)
+        self.json(REVIEWERS[0], &["requests", "show", id])
+            .map(Request)
     }
 
-    /// Lets somebody decide.
-    pub(crate) fn decide(&self, who: &str, verb: &str, id: &str, reason: &str) -> Result<Said> {
+    /// What happened, newest first.
+    pub(crate) fn records(&self, query: &str) -> Result<Vec<Record>> {
+        let mut command = self.holdpoint(REVIEWERS[0]);
+        Record::all(&text(command.args(["events", "--json", query]))?)
+    }
+
+    /// Lets somebody call `holdpoint` with these words, for programs.
+    pub(crate) fn json(&self, who: &str, words: &[&str]) -> Result<Value> {
         let mut command = self.holdpoint(who);
-        command.args([verb, id, "--reason", reason]);
+        command.current_dir(self.folder()).args(words).arg("--json");
+        json(&text(&mut command)?)
+    }
+
+    /// Lets somebody call `holdpoint` with these words.
+    pub(crate) fn say(&self, who: &str, words: &[&str]) -> Result<Said> {
+        let mut command = self.holdpoint(who);
         let output = command
+            .current_dir(self.folder())
+            .args(words)
             .stdin(Stdio::null())
             .output()
             .with_context(|| format!("cannot run `{}`", shown(&command)))?;
-        said(&output).with_context(|| format!("`{}` said nothing", shown(&command)))
+        Ok(Said {
+            status: output.status.code(),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+}
+
+impl Said {
+    pub(crate) fn worked(&self) -> bool {
+        self.status == Some(0)
+    }
+
+    /// What was said at the end: errors are at the end of stderr, results of
+    /// stdout.
+    pub(crate) fn last_line(&self) -> &str {
+        let text = if self.worked() {
+            &self.out
+        } else {
+            &self.errors
+        };
+        let last = text.lines().rfind(|line| !line.trim().is_empty());
+        last.unwrap_or_default().trim()
+    }
+
+    /// The results, without what is indented below them.
+    pub(crate) fn headlines(&self) -> impl Iterator<Item = &str> {
+        let headline = |line: &&str| !line.is_empty() && !line.starts_with(' ');
+        self.out.lines().filter(headline)
     }
 }
 
 fn json(text: &str) -> Result<Value> {
     serde_json::from_str(text).with_context(|| format!("`holdpoint` printed no JSON: {text:?}"))
-}
-
-/// What was said at the end: errors are at the end of stderr, results of stdout.
-fn said(output: &Output) -> Result<Said> {
-    let worked = output.status.success();
-    let text = String::from_utf8_lossy(if worked {
-        &output.stdout
-    } else {
-        &output.stderr
-    });
-    let Some(last) = text.lines().rfind(|line| !line.trim().is_empty()) else {
-        bail!("it ended with {}", output.status);
-    };
-    Ok(Said {
-        worked,
-        last_line: last.trim().to_owned(),
-    })
 }
 
 #[cfg(test)]
@@ -202,5 +236,21 @@ mod tests {
             listed(&[request]),
             "request 0198f1a2: exec /usr/bin/curl, rule downloads, denied by reviewer2: \"no\", refused"
         );
+    }
+
+    #[test]
+    fn what_is_said_last_counts() {
+        let mut said = Said {
+            status: Some(0),
+            out: "Request 1\n  of somebody\n\nRequest 1 is denied\n".to_owned(),
+            errors: "holdpoint: a warning\n".to_owned(),
+        };
+        assert_eq!(said.last_line(), "Request 1 is denied");
+        assert_eq!(
+            said.headlines().collect::<Vec<_>>(),
+            ["Request 1", "Request 1 is denied"]
+        );
+        said.status = Some(1);
+        assert_eq!(said.last_line(), "holdpoint: a warning");
     }
 }

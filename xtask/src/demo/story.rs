@@ -2,28 +2,35 @@
 //! observed: at the approver, in what the agent says and in what really happened
 //! on the host. The first that is not ends the story.
 
+mod asked;
+mod deciding;
+mod proved;
 mod scenes;
 mod turn;
 
 use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal as _},
     path::PathBuf,
-    sync::{atomic::Ordering, mpsc::RecvTimeoutError},
+    sync::{
+        atomic::Ordering,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
 
 use super::{
+    browser::Browser,
     link::{Link, Look, News},
     page,
     people::{Request, listed},
+    records::Record,
 };
-use crate::{
-    process::quoted,
-    stack::{Approver, OWNER, REVIEWERS},
-    vm::Stop,
-};
-use scenes::{Answer, End, SCENES, Scene};
+use crate::{stack::Approver, vm::Stop};
+use scenes::{End, SCENES, Scene};
 
 /// So long things may take that wait for no person: a guest is slow.
 const SOON: Duration = Duration::from_mins(1);
@@ -49,6 +56,8 @@ pub(crate) struct Story<'a> {
     pub(crate) link: Link,
     pub(crate) approver: &'a Approver,
     pub(crate) deciders: &'a Deciders,
+    /// What is approved must be on its way within a second.
+    must_be_prompt: bool,
     pub(crate) stop: Stop,
     /// What the agent has said since its task began.
     said: Vec<String>,
@@ -58,6 +67,10 @@ pub(crate) struct Story<'a> {
     seen: Option<Look>,
     /// The requests of the earlier steps.
     requests: Vec<Request>,
+    /// How they were closed, as the log has it.
+    closings: Vec<Record>,
+    /// Those who have logged in to the dashboard.
+    browsers: BTreeMap<String, Browser>,
 }
 
 impl<'a> Story<'a> {
@@ -65,18 +78,22 @@ impl<'a> Story<'a> {
         link: Link,
         approver: &'a Approver,
         deciders: &'a Deciders,
+        must_be_prompt: bool,
         stop: Stop,
     ) -> Self {
         Self {
             link,
             approver,
             deciders,
+            must_be_prompt,
             stop,
             said: Vec::new(),
             done: None,
             ready: false,
             seen: None,
             requests: Vec::new(),
+            closings: Vec::new(),
+            browsers: BTreeMap::new(),
         }
     }
 
@@ -95,7 +112,33 @@ impl<'a> Story<'a> {
         for (number, scene) in (2..).zip(&SCENES) {
             self.step(number, scene.title, |story| story.held(scene))?;
         }
-        self.step(5, "What is decided stays decided", Self::decided_once)
+        self.step(5, "What is decided stays decided", Self::decided_once)?;
+        self.step(6, "What happened can be asked", Self::asked)?;
+        self.step(7, "What was decided can be proved", Self::proved)?;
+        self.linger()
+    }
+
+    /// Leaves a person time to look around in the dashboard.
+    fn linger(&mut self) -> Result<()> {
+        if matches!(self.deciders, Deciders::Demo) || !io::stdin().is_terminal() {
+            return Ok(());
+        }
+        page::heading(&format!(
+            "Look around in the dashboard; the demo ends when you press Enter, or in {} minutes:",
+            A_WHILE.as_secs() / 60
+        ));
+        page::verbatim(&turn::places(&self.approver.dashboard(), &self.requests));
+        let (sender, pressed) = mpsc::channel();
+        thread::spawn(move || {
+            let read = io::stdin().read_line(&mut String::new());
+            // Nobody waits for it any more once the time is up.
+            let _ = sender.send(read);
+        });
+        let deadline = Instant::now() + A_WHILE;
+        while pressed.try_recv().is_err() && Instant::now() < deadline {
+            self.listen()?;
+        }
+        Ok(())
     }
 
     fn step(
@@ -162,6 +205,8 @@ impl<'a> Story<'a> {
                 contexts,
             } => {
                 page::heading(&turn::title(&request, scene.answer));
+                page::verbatim(&turn::page(&self.approver.dashboard(), &request));
+                page::heading("Or in another terminal of this machine, as the same user:");
                 page::verbatim(&turn::instructions(holdpoint, contexts, request.short()));
                 A_WHILE
             }
@@ -187,43 +232,6 @@ impl<'a> Story<'a> {
             &format!("held, and not happened: {}", scene.untouched_means),
             || format!("{look:?}, the agent's task {done:?}"),
         )
-    }
-
-    /// Nobody decides about an agent of their own.
-    fn owner_tries(&mut self, scene: &Scene, request: &Request) -> Result<()> {
-        let said = self.decide(OWNER, "approve", request, "it is my own agent")?;
-        let now = self.approver.request(request.id())?;
-        observe(
-            !said && now.state() == "pending",
-            "refused: nobody approves what their own agent does; the request is still pending",
-            || now.to_string(),
-        )?;
-        self.nothing_happened(scene)
-    }
-
-    fn answer(&mut self, answer: Answer, request: &Request) -> Result<()> {
-        let (who, verb, reason) = match answer {
-            Answer::Approve { who, reason } => (who, "approve", reason),
-            Answer::Deny { who, reason } => (who, "deny", reason),
-            Answer::Silence => return Ok(()),
-        };
-        if self.decide(who, verb, request, reason)? {
-            Ok(())
-        } else {
-            bail!("expected: the decision of {who} is taken\nfound: it was refused")
-        }
-    }
-
-    /// Whether somebody could decide; shows what they typed and were told.
-    fn decide(&mut self, who: &str, verb: &str, request: &Request, reason: &str) -> Result<bool> {
-        let id = request.short();
-        page::line(
-            who,
-            &format!("$ holdpoint {verb} {id} --reason {}", quoted(reason)),
-        );
-        let said = self.approver.decide(who, verb, id, reason)?;
-        page::line(who, &said.last_line);
-        Ok(said.worked)
     }
 
     /// What the decision led to: all of the operation, or nothing of it.
@@ -252,35 +260,11 @@ impl<'a> Story<'a> {
             &format!("the host reports that it {outcome} the operation"),
             SOON,
             |_| Ok((approver.request(id)?.outcome() == outcome).then_some(())),
-        )
-    }
-
-    fn decided_once(&mut self) -> Result<()> {
-        let requests = self.requests.clone();
-        for request in requests.iter().filter(|one| one.state() != "withdrawn") {
-            let verb = if request.state() == "approved" {
-                "deny"
-            } else {
-                "approve"
-            };
-            let worked = self.decide(REVIEWERS[1], verb, request, "on second thoughts")?;
-            let now = self.approver.request(request.id())?;
-            observe(
-                !worked && now.state() == request.state() && now.reason() == request.reason(),
-                &format!(
-                    "refused: request {} is still {}",
-                    request.short(),
-                    now.state()
-                ),
-                || now.to_string(),
-            )?;
+        )?;
+        if request.state() == "approved" {
+            self.was_prompt(request)?;
         }
-        let all = self.approver.requests()?;
-        observe(
-            all.len() == requests.len(),
-            &format!("the approver has these {} requests and no other", all.len()),
-            || listed(&all),
-        )
+        Ok(())
     }
 
     /// Gives the agent its next task.

@@ -11,19 +11,23 @@ use anyhow::{Context as _, Result};
 
 use super::{host::AGENT, ports::Port};
 use crate::{
-    stack::{Approver, Daemon, Echo, joined, private_folder},
+    stack::{Approver, Daemon, Echo, Ports, joined, private_folder},
     vm::SOCKET_IN_GUESTS,
 };
 
 /// Where root's contexts are.
 const CONTEXTS: &str = "/root/.config/holdpoint";
 const FOLDER: &str = "/run/holdpoint-vm";
-const PORT: u16 = 7443;
+/// Those that an approver has unless told otherwise.
+const PORTS: Ports = Ports {
+    listen: 7443,
+    web: 7444,
+};
 
 /// Starts an approver and a daemon, enrolled and enforcing.
 pub(crate) fn start_all(bin_dir: &Path, policy: &Path, logs: &Port) -> Result<()> {
     let folder = Path::new(FOLDER);
-    let approver = Approver::configure(bin_dir, folder, Path::new(CONTEXTS), PORT, "localhost")?;
+    let approver = Approver::configure(bin_dir, folder, Path::new(CONTEXTS), PORTS, "localhost")?;
     approver.add_people()?;
     let serving = approver.serve(&folder.join("approver.log"), Some(echo(logs)))?;
     let token = folder.join("token");

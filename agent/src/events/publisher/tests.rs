@@ -15,6 +15,10 @@ use tonic::{Request, Response, transport::Endpoint};
 use super::*;
 use crate::events::spool::MIN_BYTES;
 
+/// Bytes and events that the approver takes at once.
+const MOST_BYTES: usize = 1024 * 1024;
+const MOST_EVENTS: usize = 1_000;
+
 /// An approver that keeps what it is sent, and misbehaves as told.
 #[derive(Clone, Default)]
 struct Store(Arc<Mutex<Kept>>);
@@ -25,6 +29,8 @@ struct Kept {
     events: BTreeMap<u64, String>,
     /// Numbers that came although they were there.
     again: u64,
+    /// Bytes of events in the largest batch, and events in the longest.
+    most: (usize, usize),
     /// Breaks the stream after this many batches.
     break_after: Option<usize>,
     /// Says it has this many, whatever it has.
@@ -42,6 +48,7 @@ impl Store {
 fn name(event: &v1::Event) -> String {
     match &event.body {
         Some(Body::Policy(policy)) => policy.profile.clone(),
+        Some(Body::Gap(gap)) => format!("gap of {}", gap.lost),
         other => panic!("{other:?}"),
     }
 }
@@ -68,6 +75,9 @@ impl HostEvents for Store {
                     }
                     Message::Batch(batch) => {
                         let mut kept = store.0.lock().unwrap();
+                        let bytes = batch.events.iter().map(prost::Message::encoded_len).sum();
+                        let (most_bytes, most_events) = kept.most;
+                        kept.most = (most_bytes.max(bytes), most_events.max(batch.events.len()));
                         for event in &batch.events {
                             if kept.events.insert(event.sequence, name(event)).is_some() {
                                 kept.again += 1;
@@ -99,17 +109,23 @@ struct World {
 }
 
 async fn world() -> World {
+    with_spool(MIN_BYTES).await
+}
+
+async fn with_spool(max_bytes: u64) -> World {
     let store = Store::default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let service = HostEventsServer::new(store.clone());
+    // As the approver has it.
+    let service =
+        HostEventsServer::new(store.clone()).max_decoding_message_size(MOST_BYTES + 64 * 1024);
     tokio::spawn(
         tonic::transport::Server::builder()
             .add_service(service)
             .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(listener)),
     );
     let directory = tempfile::tempdir().unwrap();
-    let journal = Journal::open(directory.path(), MIN_BYTES).unwrap();
+    let journal = Journal::open(directory.path(), max_bytes).unwrap();
     let keeper = journal.clone();
     tokio::spawn(async move { keeper.keep_synced().await });
     World {
@@ -181,7 +197,53 @@ async fn everything_arrives_once_and_in_order() {
     world.publish_until(2_503).await;
     world.assert_kept(2_503);
     assert_eq!(world.store.0.lock().unwrap().again, 0);
+    assert_eq!(world.store.0.lock().unwrap().most.1, MOST_EVENTS);
     assert_eq!(world.journal.state().fill.acknowledged, 2_503);
+}
+
+#[tokio::test]
+async fn no_batch_is_larger_than_the_approver_takes() {
+    let world = with_spool(32 * 1024 * 1024).await;
+    // The largest there can be, and such that fill a batch to the brim.
+    let sizes = [
+        500_000, 524_200, 524_200, 300, 1_000, 349_500, 349_500, 349_500,
+    ];
+    for size in sizes {
+        let profile = "x".repeat(size);
+        world.journal.record(Body::Policy(v1::PolicyEvent {
+            profile,
+            ..v1::PolicyEvent::default()
+        }));
+    }
+    let last = sizes.len() as u64;
+    world.publish_until(last).await;
+    let (bytes, _) = world.store.0.lock().unwrap().most;
+    assert!((700_000..=MOST_BYTES).contains(&bytes), "{bytes}");
+    let kept: Vec<usize> = world
+        .store
+        .0
+        .lock()
+        .unwrap()
+        .events
+        .values()
+        .map(String::len)
+        .collect();
+    assert_eq!(kept, sizes);
+}
+
+#[tokio::test]
+async fn an_event_that_is_too_large_stops_nothing_and_is_declared() {
+    let world = world().await;
+    world.record(1..=1);
+    world.journal.record(Body::Policy(v1::PolicyEvent {
+        profile: "x".repeat(2 * 1024 * 1024),
+        ..v1::PolicyEvent::default()
+    }));
+    world.record(3..=3);
+    world.publish_until(3).await;
+    let kept = world.store.0.lock().unwrap();
+    let kept: Vec<&str> = kept.events.values().map(String::as_str).collect();
+    assert_eq!(kept, ["1", "gap of 1", "3"]);
 }
 
 #[tokio::test]

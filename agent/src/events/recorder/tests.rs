@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::*;
+use super::{bounds::ARGUMENTS, *};
 use crate::kernel::{Cause, FileId, ObservedEnd, ObservedOperation, TaskKey};
 
 fn id(number: u32) -> HoldId {
@@ -155,6 +155,50 @@ fn long_arguments_are_cut_and_marked() {
     recorder.read(id(2), context(&many));
     let event = operation(recorder.ended(id(2), "i", &End::Released));
     assert!(event.argv_cut);
+}
+
+#[test]
+fn what_was_left_out_is_said_at_the_beginning_and_at_the_end() {
+    let variable = v1::EnvironmentVariable {
+        name: b"LD_X".to_vec(),
+        ..v1::EnvironmentVariable::default()
+    };
+    let mut context = context(&["curl"]);
+    if let Some(v1::operation::Kind::Exec(exec)) = context.operation.as_mut().unwrap().kind.as_mut()
+    {
+        exec.environment = vec![variable; 1_000];
+    }
+    let note = "left out for their size: variables of the environment";
+    let mut recorder = Recorder::default();
+    recorder.found(id(1), "h", v1::OperationEvent::default());
+    recorder.read(id(1), context);
+    let held = operation(recorder.asked(id(1), "r", true));
+    assert_eq!(
+        held.detail,
+        format!("held since before holdpointd started; {note}")
+    );
+    recorder.answering(
+        id(1),
+        Grounds {
+            detail: "approved by bob".to_owned(),
+            ..Grounds::on(v1::Basis::Decision)
+        },
+    );
+    let released = operation(recorder.ended(id(1), "h", &End::Released));
+    assert_eq!(released.detail, format!("approved by bob; {note}"));
+}
+
+#[test]
+fn an_answer_is_in_the_kernel_once() {
+    let mut recorder = Recorder::default();
+    read(&mut recorder);
+    recorder.answering(id(1), Grounds::on(v1::Basis::Grant));
+    recorder.answered(id(1));
+    assert!(!recorder.has_arrived(id(1)));
+    assert_eq!(recorder.arrived(id(1)), Some(v1::Basis::Grant));
+    assert_eq!(recorder.arrived(id(1)), None, "said again to the kernel");
+    assert!(recorder.has_arrived(id(1)));
+    assert_eq!(recorder.arrived(id(2)), None);
 }
 
 #[test]

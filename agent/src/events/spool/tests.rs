@@ -58,7 +58,7 @@ fn all(spool: &Spool) -> Vec<(u64, String)> {
 fn only_synced_events_are_given_out() {
     let directory = tempfile::tempdir().unwrap();
     let (mut spool, before) = open(directory.path());
-    assert_eq!(before, Before::New);
+    assert_eq!(before, Before::New { replaces: true });
     assert_eq!(spool.append(event("a")).unwrap(), 1);
     assert_eq!(all(&spool), []);
     sync(&mut spool);
@@ -86,6 +86,23 @@ fn the_end_in_order_is_told_from_any_other() {
     assert_eq!(all(&spool).len(), 2, "what was not synced before is now");
     drop(spool);
     assert!(matches!(open(directory.path()).1, Before::Killed { .. }));
+}
+
+#[test]
+fn only_the_first_spool_of_a_host_replaces_none() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path().join("state/spool");
+    prepare(&directory).unwrap();
+    assert_eq!(open(&directory).1, Before::New { replaces: false });
+    // It was there already, and stays what it is.
+    prepare(&directory).unwrap();
+    assert!(matches!(open(&directory).1, Before::Killed { .. }));
+    for path in segment_paths(&directory).unwrap() {
+        fs::remove_file(path).unwrap();
+    }
+    assert_eq!(open(&directory).1, Before::New { replaces: true });
+    fs::remove_dir_all(&directory).unwrap();
+    assert_eq!(open(&directory).1, Before::New { replaces: true });
 }
 
 #[test]
@@ -121,7 +138,8 @@ fn a_full_spool_drops_what_comes_and_says_how_much() {
         (kept + 2, "after".to_owned()),
     ];
     assert_eq!(all(&spool), expected);
-    assert_eq!((spool.fill().gaps, spool.fill().undeclared), (1, 0));
+    let fill = spool.fill();
+    assert_eq!((fill.gaps, fill.undeclared, fill.lost), (1, 0, 10));
 }
 
 #[test]
@@ -182,6 +200,33 @@ fn damage_in_the_middle_becomes_a_gap_under_the_same_number() {
     let found: Vec<String> = all(&spool).into_iter().map(|(_, text)| text).collect();
     assert_eq!(found, ["event-1", "gap of 1", "event-3"]);
     assert_eq!(look(directory.path()).unwrap().len(), 1, "up to the damage");
+}
+
+#[test]
+fn what_is_missing_between_two_files_is_declared_and_not_skipped() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(directory.path());
+    let mut last = 0;
+    while lengths(directory.path()).len() < 2 {
+        last = spool.append(event(&"x".repeat(50_000))).unwrap();
+    }
+    drop(spool);
+    // Of the first file the last event never reached the disk.
+    let path = Segment::path(directory.path(), 1);
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    let (mut spool, _) = open(directory.path());
+    spool.acknowledge(last - 2).unwrap();
+    let found: Vec<(u64, String)> = all(&spool)
+        .into_iter()
+        .map(|(number, text)| (number, text.chars().take(8).collect()))
+        .collect();
+    assert_eq!(
+        found,
+        [(last - 1, "gap of 1".to_owned()), (last, "x".repeat(8))]
+    );
+    spool.acknowledge(last - 1).unwrap();
+    assert_eq!(lengths(directory.path()).len(), 1, "it is of no use now");
 }
 
 #[test]

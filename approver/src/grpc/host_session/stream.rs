@@ -7,8 +7,8 @@
 use std::{sync::Arc, time::Duration};
 
 use holdpoint_proto::v1::{
-    Accepted, Acknowledged, ApproverMessage, Hello, HostMessage, Rejected, Revoke, Welcome,
-    approver_message::Message as Down, host_message::Message as Up,
+    Accepted, Acknowledged, ApproverMessage, Hello, HostMessage, Rejected, RejectionCause, Revoke,
+    Welcome, approver_message::Message as Down, host_message::Message as Up,
 };
 use tokio::{sync::mpsc, time};
 use tonic::{Status, Streaming};
@@ -210,7 +210,7 @@ impl Stream<'_> {
         self.answer(Down::Rejected(Rejected {
             request_id,
             reason: rejection.to_string(),
-            flagged: matches!(rejection, Rejection::Flagged(_)),
+            cause: cause(rejection).into(),
         }))
         .await
     }
@@ -225,5 +225,13 @@ impl Stream<'_> {
         };
         let gone = |_| Status::cancelled("the host hung up");
         self.answers.send(Ok(message)).await.map_err(gone)
+    }
+}
+
+fn cause(rejection: &Rejection) -> RejectionCause {
+    match rejection {
+        Rejection::Flagged(_) => RejectionCause::Flagged,
+        Rejection::Expired(_) | Rejection::NoTime => RejectionCause::Expired,
+        _ => RejectionCause::Unspecified,
     }
 }

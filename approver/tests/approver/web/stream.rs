@@ -97,6 +97,7 @@ async fn a_client_that_comes_back_misses_nothing() {
     let path = format!("/requests/{}/decision", first.request_id);
     let body = decision("deny", &pending.data["digest"]);
     bob.post(&path, &body).await.ok();
+    assert_eq!(host.decision().await.request_id, first.request_id);
     let third = kit::request();
     host.open(&third).await.unwrap();
 

@@ -3,15 +3,24 @@
 
 use super::super::link::Look;
 
+/// Where a reviewer decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Edge {
+    Browser,
+    Terminal,
+}
+
 /// What the demo's reviewers do when nobody else decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Approve {
         who: &'static str,
+        edge: Edge,
         reason: &'static str,
     },
     Deny {
         who: &'static str,
+        edge: Edge,
         reason: &'static str,
     },
     Silence,
@@ -73,6 +82,7 @@ pub(super) static SCENES: [Scene; 3] = [
         operation: "exec /usr/bin/curl",
         answer: Answer::Approve {
             who: "reviewer1",
+            edge: Edge::Browser,
             reason: "the report is public",
         },
         owner_tries: true,
@@ -95,6 +105,7 @@ pub(super) static SCENES: [Scene; 3] = [
         operation: "connect 127.0.0.1:9000",
         answer: Answer::Deny {
             who: "reviewer2",
+            edge: Edge::Terminal,
             reason: "not without a ticket",
         },
         owner_tries: false,

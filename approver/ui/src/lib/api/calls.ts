@@ -3,7 +3,7 @@
 import { get, patch, post, remove, segment } from "./client";
 import type {
   ApiToken, DecisionBody, EnrolmentToken, Flag, Histogram, Host, IssuedGrant, LoggedEvent, Login, Me,
-  NewEnrolmentToken, Request, RequestDetail, Role, Session, SessionDetail, User,
+  NewApiToken, NewEnrolmentToken, Request, RequestDetail, Role, Session, SessionPage, User,
 } from "./types";
 
 export interface RequestFilter {
@@ -45,7 +45,7 @@ export const liftFlag = (digest: string, reason: string) =>
 export const sessions = (filter: { host?: string; active?: boolean | undefined; cursor?: string | null }) =>
   get<Page<"sessions", Session>>("/sessions", filter);
 export const session = (host: string, id: string) =>
-  get<SessionDetail>(`/sessions/${segment(host)}/${segment(id)}`);
+  get<SessionPage>(`/sessions/${segment(host)}/${segment(id)}`);
 export const hosts = () => get<{ hosts: Host[] }>("/hosts");
 export const removeHost = (id: string) => remove(`/hosts/${segment(id)}`);
 
@@ -56,9 +56,9 @@ export const histogram = (q: string, buckets: number) => get<Histogram>("/events
 export const users = () => get<{ users: User[] }>("/users");
 export const addUser = (name: string, role: Role, password: string | null) =>
   post<{ user: User; password: string | null }>("/users", { name, role, password });
-export const changeRole = (name: string, role: Role) => patch<unknown>(`/users/${segment(name)}`, { role });
+export const changeRole = (name: string, role: Role) => patch<User>(`/users/${segment(name)}`, { role });
 export const resetPassword = (name: string, password: string | null) =>
-  post<{ password: string | null } | undefined>(`/users/${segment(name)}/password`, { password });
+  post<{ password: string | null }>(`/users/${segment(name)}/password`, { password });
 export const removeUser = (name: string) => remove(`/users/${segment(name)}`);
 
 export const enrolmentTokens = () => get<{ enrolment_tokens: EnrolmentToken[] }>("/enrolment-tokens");
@@ -68,5 +68,5 @@ export const removeEnrolmentToken = (id: string) => remove(`/enrolment-tokens/${
 
 export const apiTokens = () => get<{ api_tokens: ApiToken[] }>("/api-tokens");
 export const addApiToken = (name: string, role: Role, expires_in_seconds: number) =>
-  post<ApiToken & { token: string }>("/api-tokens", { name, role, expires_in_seconds });
+  post<NewApiToken>("/api-tokens", { name, role, expires_in_seconds });
 export const removeApiToken = (id: string) => remove(`/api-tokens/${segment(id)}`);

@@ -12,7 +12,7 @@ type Query = Record<string, string | number | boolean | null | undefined>;
 interface Hooks {
   /** The login is over. */
   loggedOut: () => void;
-  /** Another tab has logged in anew: the token of this one is of an older login. */
+  /** Somebody else is logged in than this page believes, or as something else. */
   stale: () => void;
   /** The approver's time, as far as a response tells. */
   time: (server: number) => void;
@@ -103,8 +103,9 @@ export function problem(response: Response, text: string): Problem {
   } catch {
     // A proxy in between says it in its own way; the status is what counts.
   }
-  const found = new Problem(response.status, body);
-  if (found.code === "csrf") hooks.stale();
+  const found = new Problem(response.status, body, response.headers.get("X-Request-Id") ?? "");
+  // Another tab has logged in anew, or an administrator has changed the role.
+  if (found.code === "csrf" || found.code === "role") hooks.stale();
   if (response.status === 401 && found.code !== "bad-login") hooks.loggedOut();
   return found;
 }

@@ -9,7 +9,8 @@ export interface ServerEvent {
 
 /** Reads the format of the WHATWG standard, in chunks cut anywhere. */
 export class SseParser {
-  #rest = "";
+  /** Of a line that is not complete: large ones come in many chunks. */
+  #rest: string[] = [];
   #event = "";
   #data: string[] = [];
   #id: string | undefined;
@@ -17,7 +18,11 @@ export class SseParser {
   /** The events that `chunk` completes. */
   push(chunk: string): ServerEvent[] {
     const events: ServerEvent[] = [];
-    const text = this.#rest + chunk;
+    if (!chunk.includes("\n")) {
+      this.#rest.push(chunk);
+      return events;
+    }
+    const text = this.#rest.join("") + chunk;
     let from = 0;
     for (;;) {
       const end = lineEnd(text, from);
@@ -25,7 +30,7 @@ export class SseParser {
       this.#line(text.slice(from, end.at), events);
       from = end.next;
     }
-    this.#rest = text.slice(from);
+    this.#rest = [text.slice(from)];
     return events;
   }
 

@@ -1,4 +1,5 @@
-// The approver's REST API, as far as the dashboard uses it. Types only.
+// The approver's REST API, as far as the dashboard uses it: what docs/openapi.json
+// says, with its names. What is absent is null. Types only.
 
 /** Bytes of a process: text where they are UTF-8. */
 export type Bytes = string | { base64: string };
@@ -8,8 +9,10 @@ export type Role = "viewer" | "reviewer" | "administrator";
 export interface Me {
   username: string;
   role: Role;
-  csrf_token?: string;
+  /** Null for a caller without a cookie, which a browser never is. */
+  csrf_token: string | null;
   expires_at: string;
+  via: "cookie" | "token" | "api-token";
 }
 
 export interface Login {
@@ -65,8 +68,8 @@ export interface Exec {
   file: FileIdentity | null;
   argv: Bytes[];
   environment_sha256: string;
-  content_sha256?: string | null;
-  environment?: Variable[];
+  content_sha256: string | null;
+  environment: Variable[];
 }
 
 export interface Connect {
@@ -91,19 +94,21 @@ export interface Process {
   argv: Bytes[];
 }
 
-export interface Grant {
-  scope: Scope | "once";
-  ttl_seconds?: number | null;
-  expires_at?: string | null;
-  max_uses?: number | null;
+/** What a decision gave beyond the operation that was held. */
+export interface DecidedGrant {
+  id: string;
+  scope: Scope;
+  ttl_seconds: number;
+  expires_at: string;
+  max_uses: number | null;
 }
 
 export interface Decision {
-  verdict: Verdict | null;
+  verdict: Verdict;
   reviewer: string;
   reason: string;
-  decided_at: string | null;
-  grant?: Grant | null;
+  decided_at: string;
+  grant: DecidedGrant | null;
 }
 
 export interface Request {
@@ -112,8 +117,8 @@ export interface Request {
   digest: string;
   operation_digest: string | null;
   state: State;
-  created_at: string | null;
-  deadline: string | null;
+  created_at: string;
+  deadline: string;
   host: HostName;
   session: SessionName | null;
   rule: Rule | null;
@@ -129,10 +134,10 @@ export interface Request {
 
 export interface Earlier {
   request_id: string;
-  verdict: Verdict | null;
+  verdict: Verdict;
   reviewer: string;
   reason: string;
-  decided_at: string | null;
+  decided_at: string;
   hostname: string;
 }
 
@@ -155,17 +160,18 @@ export interface DecisionBody {
 export interface IssuedGrant {
   id: string;
   scope: Scope;
-  ttl_seconds: number | null;
-  expires_at: string | null;
+  ttl_seconds: number;
+  expires_at: string;
   max_uses: number | null;
+  /** As far as the host has told. */
   uses: string;
   state: "active" | "ended" | "revoking" | "revoked";
   request_id: string;
   host: HostName;
-  session: SessionName | null;
+  session: SessionName;
   operation: Operation | null;
   reviewer: string;
-  issued_at: string | null;
+  issued_at: string;
   revoked_by: string | null;
 }
 
@@ -175,7 +181,7 @@ export interface Flag {
   request_id: string;
   reviewer: string;
   reason: string;
-  flagged_at: string | null;
+  flagged_at: string;
 }
 
 export interface Session {
@@ -185,9 +191,9 @@ export interface Session {
   owner: string;
   user: string;
   uid: number;
-  started_at: string | null;
+  started_at: string;
   ended_at: string | null;
-  last_seen_at: string | null;
+  last_seen_at: string;
   pending: number;
   requests: number;
 }
@@ -202,15 +208,18 @@ export interface SessionProcess extends ProcessKey {
   executable: Bytes;
   argv: Bytes[];
   uid: number;
-  first_seen: string | null;
-  last_seen: string | null;
+  first_seen: string;
+  last_seen: string;
+  /** True once its session is over. */
   ended: boolean;
 }
 
-export type SessionDetail = Omit<Session, "requests"> & {
+export interface SessionPage {
+  session: Session;
   processes: SessionProcess[];
+  /** The newest. */
   requests: Request[];
-};
+}
 
 export interface Host {
   id: string;
@@ -218,15 +227,16 @@ export interface Host {
   connected: boolean;
   enforcing: boolean;
   not_enforcing_because: string | null;
-  version: string | null;
-  kernel_release: string | null;
-  boot_id: string | null;
-  enrolled_at: string | null;
+  /** This and the next two are empty until it has connected once. */
+  version: string;
+  kernel_release: string;
+  boot_id: string;
+  enrolled_at: string;
   last_seen_at: string | null;
-  certificate_expires_at: string | null;
+  certificate_expires_at: string;
   revoked_at: string | null;
-  policies: { profile: string; owner: string; policy_sha256: string }[];
-  events: { last_sequence: string; gaps: string } | null;
+  policies: { profile: string; owner: string; policy_sha256: string | null }[];
+  events: { last_sequence: string; gaps: string };
 }
 
 /** One OCSF object. */
@@ -257,17 +267,24 @@ export interface Histogram {
 export interface User {
   name: string;
   role: Role;
-  created_at: string | null;
+  created_at: string;
 }
 
 export interface EnrolmentToken {
   id: string;
   label: string;
-  expires_at: string | null;
-  state?: "unused" | "used" | "expired";
+  state: "unused" | "used" | "expired";
+  created_at: string;
+  expires_at: string;
+  used_at: string | null;
+  host_id: string | null;
 }
 
-export interface NewEnrolmentToken extends EnrolmentToken {
+/** The secret is in `token` and `command`, this once. */
+export interface NewEnrolmentToken {
+  id: string;
+  label: string;
+  expires_at: string;
   token: string;
   command: string;
 }
@@ -276,9 +293,17 @@ export interface ApiToken {
   id: string;
   name: string;
   role: Role;
-  expires_at: string | null;
-  created_at?: string | null;
-  last_used_at?: string | null;
+  created_at: string;
+  expires_at: string;
+}
+
+/** The secret is in `token`, this once. */
+export interface NewApiToken {
+  id: string;
+  name: string;
+  role: Role;
+  expires_at: string;
+  token: string;
 }
 
 export interface ProblemBody {

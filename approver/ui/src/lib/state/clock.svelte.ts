@@ -6,6 +6,8 @@ const TOLERANCE = 2_000;
 
 class Clock {
   now = $state(Date.now());
+  /** The day it is for whoever looks: what only depends on this changes once a day. */
+  today = $state(new Date().toDateString());
   #offset = 0;
 
   constructor() {
@@ -16,10 +18,13 @@ class Clock {
   set(server: number): void {
     const offset = server - Date.now();
     this.#offset = Math.abs(offset) > TOLERANCE ? offset : 0;
+    // Whoever asks next must not get the time of a clock that was found wrong.
+    this.#tick();
   }
 
   #tick(): void {
     this.now = Date.now() + this.#offset;
+    this.today = new Date(this.now).toDateString();
   }
 }
 

@@ -3,11 +3,11 @@ import { expect, it } from "vitest";
 import type { DecisionBody, Rule } from "../api/types";
 import { firstLife, grantOf, Keyring, lives, usesProblem } from "./decision";
 
-const rule = (max_ttl_seconds: number | null): Rule => ({
+const rule = (max_ttl_seconds: number | null, grants: Rule["grants"] = ["session"]): Rule => ({
   name: "r",
   justification: "",
   risk: null,
-  grants: ["session"],
+  grants,
   max_ttl_seconds,
   policy_sha256: null,
 });
@@ -15,7 +15,9 @@ const rule = (max_ttl_seconds: number | null): Rule => ({
 it("offers lives up to what the rule gives, and a short one first", () => {
   expect(lives(rule(1_000))).toEqual([60, 300, 900, 1_000]);
   expect(lives(rule(30))).toEqual([30]);
-  expect(lives(rule(null))).toEqual([]);
+  expect(lives(rule(null))).toEqual([60, 300, 900, 1_800, 3_600]);
+  expect(lives(rule(0))).toEqual([]);
+  expect(lives(rule(1_000, []))).toEqual([]);
   expect(lives(null)).toEqual([]);
   expect(firstLife(rule(86_400))).toBe(900);
   expect(firstLife(rule(30))).toBe(30);

@@ -11,11 +11,14 @@ export interface Wish {
 }
 
 const DEFAULT_TTL = 15 * 60;
+/** Longest life of a grant whose rule names none. */
+const USUAL_MAX = 3_600;
 const STEPS = [60, 300, 900, 1_800, 3_600, 4 * 3_600, 8 * 3_600, 86_400] as const;
 
-/** Lives a grant may have under this rule, shortest first. */
+/** Lives a grant may have under this rule, shortest first; none if it gives none. */
 export function lives(rule: Rule | null): number[] {
-  const longest = rule?.max_ttl_seconds ?? 0;
+  if (!rule || rule.grants.length === 0) return [];
+  const longest = rule.max_ttl_seconds ?? USUAL_MAX;
   if (longest <= 0) return [];
   return [...STEPS.filter((step) => step < longest), longest];
 }

@@ -8,6 +8,9 @@ import { address, noteTime, problem as problemOf } from "../api/client";
 import { Problem } from "../api/problem";
 import { SseParser, type ServerEvent } from "../api/sse";
 import type { Request } from "../api/types";
+import { calm } from "./calm";
+import { clock } from "./clock.svelte";
+import { login } from "./login.svelte";
 import { isNewer } from "./revision";
 
 /** The approver says something every 15 seconds; more silence than this is none. */
@@ -23,12 +26,16 @@ class Live {
   link = $state<Link>("connecting");
   /** Since when it is lost. */
   lostAt = $state<number | null>(null);
+  /** What the approver said when it would not be followed. */
+  refusal = $state<Problem | null>(null);
   /** What is pending, and what came to its end while the page was open. */
   requests = new SvelteMap<string, Request>();
-  /** How often each of these has changed; pages read it to load anew. */
+  /** Grows when one of these has changed; pages read it to load anew. */
   hosts = $state(0);
   sessions = $state(0);
   grants = $state(0);
+  /** Likewise, of all requests. */
+  changes = $state(0);
   /** How often the state became complete. */
   resumed = $state(0);
   /** The newest arrival, for those who are told of it. */
@@ -37,6 +44,13 @@ class Live {
   #wake: (() => void) | undefined;
   #lastId: string | undefined;
   #attempt = 0;
+  // A host that is flooded changes things faster than anybody can read.
+  readonly #told = {
+    host: calm(() => (this.hosts += 1)),
+    session: calm(() => (this.sessions += 1)),
+    grant: calm(() => (this.grants += 1)),
+    request: calm(() => (this.changes += 1)),
+  };
 
   constructor() {
     addEventListener("offline", () => this.#stop?.abort("offline"));
@@ -52,6 +66,7 @@ class Live {
     let over = false;
     this.link = "connecting";
     this.lostAt = null;
+    this.refusal = null;
     this.requests.clear();
     this.#lastId = undefined;
     this.#attempt = 0;
@@ -75,11 +90,15 @@ class Live {
     this.#wake?.();
   }
 
-  /** What a call answered is as good as what the stream tells. */
+  /**
+   * What a call answered is as good as what the stream tells. Of the same
+   * revision too: what the person may do is not of the request alone.
+   */
   take(request: Request): void {
     const known = this.requests.get(request.id);
-    if (known && !isNewer(request.revision, known.revision)) return;
+    if (known && isNewer(known.revision, request.revision)) return;
     this.requests.set(request.id, request);
+    this.#told.request();
     if (!known && request.state === "pending" && this.link === "live") {
       this.arrival = { request, waiting: this.pending.length };
     }
@@ -87,7 +106,7 @@ class Live {
   }
 
   #lose(): void {
-    if (this.link !== "lost") this.lostAt = Date.now();
+    if (this.link !== "lost") this.lostAt = clock.now;
     this.link = "lost";
   }
 
@@ -134,9 +153,8 @@ class Live {
       }
     } catch (error) {
       // Lost is lost, whatever the reason; a login that ended has been told of.
-      if (!(error instanceof Problem || error instanceof TypeError || stop.signal.aborted)) {
-        console.error(error);
-      }
+      if (error instanceof Problem) this.refusal = error;
+      else if (!(error instanceof TypeError || stop.signal.aborted)) console.error(error);
     } finally {
       clearTimeout(watchdog);
       stop.abort("over");
@@ -153,18 +171,15 @@ class Live {
         this.take(JSON.parse(data) as Request);
         break;
       case "host":
-        this.hosts += 1;
-        break;
       case "session":
-        this.sessions += 1;
-        break;
       case "grant":
-        this.grants += 1;
+        this.#told[event]();
         break;
       case "bye":
         stop.abort("bye");
-        // Either the login is over, which this finds, or the approver stops.
-        calls.me().catch(() => {});
+        // The approver stops, or the login is over: this finds out, and also
+        // who else has logged in meanwhile.
+        void login.find();
         break;
     }
   }
@@ -188,17 +203,26 @@ class Live {
       } while (cursor !== null);
       // Over while nobody was listening.
       for (const { id } of before) {
-        if (!seen.has(id) && this.requests.get(id)?.state === "pending") {
-          this.take(await calls.request(id, stop.signal));
-        }
+        if (!seen.has(id) && this.requests.get(id)?.state === "pending") await this.#catchUp(id, stop.signal);
       }
       if (stop.signal.aborted) return;
       this.link = "live";
       this.lostAt = null;
+      this.refusal = null;
       this.#attempt = 0;
       this.resumed += 1;
     } catch {
       stop.abort("incomplete");
+    }
+  }
+
+  async #catchUp(id: string, signal: AbortSignal): Promise<void> {
+    try {
+      this.take(await calls.request(id, signal));
+    } catch (error) {
+      // An approver that was restored from a backup may not know it.
+      if (!(error instanceof Problem && error.code === "not-found")) throw error;
+      this.requests.delete(id);
     }
   }
 

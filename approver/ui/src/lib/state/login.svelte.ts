@@ -31,6 +31,7 @@ class LoginState {
     try {
       const me = await calls.me();
       this.#take(me, me.csrf_token ?? "");
+      this.ended = false;
     } catch (error) {
       const problem = asProblem(error);
       if (problem.status !== 401) {
@@ -39,12 +40,11 @@ class LoginState {
       }
     }
     this.known = true;
-    this.ended = false;
   }
 
   async login(username: string, password: string): Promise<void> {
-    const { me, csrf_token, expires_at } = await calls.login(username, password);
-    this.#take({ ...me, expires_at: me.expires_at ?? expires_at }, csrf_token);
+    const { me, csrf_token } = await calls.login(username, password);
+    this.#take(me, csrf_token);
     this.ended = false;
   }
 

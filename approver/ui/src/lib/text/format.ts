@@ -46,11 +46,10 @@ export function ago(then: number, now: number): string {
 const LOCAL = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium" });
 const LOCAL_TIME = new Intl.DateTimeFormat("sv-SE", { timeStyle: "medium" });
 
-/** `2027-01-15 08:04:12` in the time zone of whoever looks; the time alone on the same day. */
-export function localTime(at: number, now: number): string {
+/** `2027-01-15 08:04:12` in the time zone of whoever looks; the time alone on the day `today`. */
+export function localTime(at: number, today: string): string {
   const date = new Date(at);
-  const today = date.toDateString() === new Date(now).toDateString();
-  return (today ? LOCAL_TIME : LOCAL).format(date);
+  return (date.toDateString() === today ? LOCAL_TIME : LOCAL).format(date);
 }
 
 /** `2027-01-15 08:04:12 UTC`. */

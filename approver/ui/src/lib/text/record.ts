@@ -32,30 +32,32 @@ function word(record: EventRecord, ...paths: string[]): string {
 export function summary(record: EventRecord): Summary {
   const time = record["time"];
   return {
-    time: typeof time === "number" ? time : Date.parse(word(record, "time_dt")),
+    time: typeof time === "number" ? time : NaN,
     message: word(record, "message", "type_name", "class_name") || "event",
-    kind: word(record, "unmapped.kind", "metadata.event_code", "class_name"),
-    outcome: word(record, "unmapped.outcome", "disposition", "action", "status"),
+    kind: word(record, "unmapped.kind", "class_name"),
+    outcome: word(record, "unmapped.outcome", "status"),
     hostname: word(record, "device.hostname"),
   };
 }
 
 /** The request that a record is about. */
 export function requestOf(record: EventRecord): string {
-  return word(record, "unmapped.request_id", "unmapped.request.id");
+  return word(record, "unmapped.request_id");
 }
 
 const CLASS: Record<string, string> = {
   allowed: "",
   held: "pending",
+  pending: "pending",
   released: "good",
   approved: "good",
+  enforcing: "good",
   denied: "bad",
   refused: "bad",
-  deny: "bad",
+  lost: "bad",
+  "not-enforcing": "bad",
   flagged: "flagged",
-  failed: "bad",
-  gap: "bad",
+  set: "flagged",
 };
 
 /** The colour of an outcome. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { byteLength, cut, isHostile, reveal, text } from "./reveal";
+import { anyHostile, byteLength, cut, isHostile, reveal, text } from "./reveal";
 
 const shown = (of: string): string =>
   reveal(of)
@@ -56,6 +56,14 @@ describe("reveal", () => {
       expect(isHostile(of)).toBe(false);
     },
   );
+
+  it("finds what is written out anywhere among many, and takes no time for plain text", () => {
+    const plain = Array.from({ length: 16_000 }, (_, index) => `--argument-${index}`);
+    expect(anyHostile([])).toBe(false);
+    expect(anyHostile([...plain, "日本語", "x".repeat(2_000_000)])).toBe(false);
+    expect(anyHostile([...plain, `${"x".repeat(5_000)}\u202e`])).toBe(true);
+    expect(anyHostile([...plain, base64(0xff)])).toBe(true);
+  });
 
   it("leaves the punctuation of people alone, and nothing else", () => {
     const prose = reveal("don’t – “p\u0430y”… \u202e", { prose: true });

@@ -134,6 +134,23 @@ export function isHostile(of: string): boolean {
   return !ASCII.test(of) && reveal(of).some(({ kind }) => kind === "escape" || kind === "lookalike");
 }
 
+/** Units beyond ASCII that are looked at before a page is shown. */
+const LOOKED_AT = 400_000;
+
+/** Whether anything in `all` had to be written out. */
+export function anyHostile(all: readonly Bytes[]): boolean {
+  let left = LOOKED_AT;
+  for (const one of all) {
+    // Bytes that are not UTF-8 are always written out.
+    if (typeof one !== "string") return true;
+    if (ASCII.test(one)) continue;
+    if (left <= 0) return false;
+    if (isHostile(one.slice(0, left))) return true;
+    left -= one.length;
+  }
+  return false;
+}
+
 /** Runs of letters and digits, and what is between them. */
 function* words(of: string): Generator<string[]> {
   let word: string[] = [];

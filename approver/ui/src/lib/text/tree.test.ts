@@ -10,8 +10,8 @@ const process = (pid: number, parent: number | null, start = pid): SessionProces
   executable: "",
   argv: [],
   uid: 0,
-  first_seen: null,
-  last_seen: null,
+  first_seen: "2027-01-01T00:00:00Z",
+  last_seen: "2027-01-01T00:00:00Z",
   ended: false,
 });
 const shape = (nodes: Node[]): unknown => nodes.map((node) => [node.process.pid, shape(node.children)]);
