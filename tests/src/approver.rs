@@ -90,8 +90,11 @@ impl Approver {
         assert!(self.running.is_none(), "it serves already");
         let config = self.directory().join("approver.toml");
         let text = format!(
-            "listen = \"{}\"\naddress = \"{}\"\nstate_dir = {:?}\n[web]\nlisten = \"{}\"\n",
-            self.config.listen, self.config.address, self.config.state_dir, self.config.web.listen
+            "listen = \"{}\"\naddress = \"{}\"\nstate_dir = \"{}\"\n[web]\nlisten = \"{}\"\n",
+            self.config.listen,
+            self.config.address,
+            self.config.state_dir.display(),
+            self.config.web.listen
         );
         fs::write(&config, text).unwrap();
         let mut command = Command::new(program("holdpoint-approver"));

@@ -7,6 +7,7 @@ use tokio::process::{Child, Command};
 
 use crate::{
     approver::{Approver, PASSWORD},
+    patience::until,
     programs::{Done, program, run},
 };
 
@@ -78,6 +79,17 @@ impl People {
             ("HOLDPOINT_CONFIG_DIR", place("contexts")),
             ("HOLDPOINT_STATE_DIR", place("state")),
         ]
+    }
+
+    /// Waits until the log is signed over `size` records.
+    pub async fn wait_for_log(&mut self, name: &str, size: u64) {
+        until("the log's checkpoint", async || {
+            let told = self.types(name, &["audit", "checkpoint", "--json"]).await;
+            let told = told.json();
+            let signed: u64 = told["size"].as_str().unwrap().parse().unwrap();
+            if signed >= size { Ok(()) } else { Err(signed) }
+        })
+        .await;
     }
 
     /// `name` approves the request `id`.

@@ -35,7 +35,7 @@ use tokio::runtime::Runtime;
 
 pub use histogram::{Bucket, Histogram};
 pub use search::{Page, Stretch};
-pub use sql::Answer;
+pub use sql::{Answer, functions};
 
 use self::sql::Sql;
 use crate::{

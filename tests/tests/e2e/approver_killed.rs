@@ -9,6 +9,8 @@ use holdpoint_tests::{
     world::{World, bounded},
 };
 
+use serde_json::Value;
+
 use crate::killed::{Dice, stored};
 
 /// How often the approver is killed.
@@ -41,6 +43,7 @@ fn killed_at_any_moment_the_approver_has_what_it_acknowledged_once() {
         world.host.start();
         let session = world.host.session("demo");
         let mut dice = Dice::thrown();
+        eprintln!("seed {}", dice.0);
         let mut acknowledged = 0;
         for _ in 0..ROUNDS {
             let approver = world.approver.spawn().await;
@@ -79,17 +82,20 @@ fn killed_at_any_moment_the_approver_has_what_it_acknowledged_once() {
         .await;
         assert!(dense(&world).await >= last);
 
+        let newest = world
+            .people
+            .types("ada", &["events", "--limit", "1", "--json"]);
+        let newest: Value = serde_json::from_str(&newest.await.ok()).unwrap();
+        let newest: u64 = newest["log_index"].as_str().unwrap().parse().unwrap();
+        world.people.wait_for_log("ada", newest + 1).await;
         let told = world.people.types("ada", &["audit", "verify", "--json"]);
         let told = told.await.json();
         assert_eq!(told["integrity"]["sound"], true, "{told:#}");
         assert_eq!(told["history"], "sound", "{told:#}");
         assert_eq!(told["completeness"]["answer"], "complete", "{told:#}");
         assert_eq!(told["records"]["checked"], told["size"], "{told:#}");
-        let events: u64 = told["completeness"]["hosts"][0]["events"]
-            .as_str()
-            .unwrap()
-            .parse()
-            .unwrap();
+        let host = &told["completeness"]["hosts"][0];
+        let events: u64 = host["events"].as_str().unwrap().parse().unwrap();
         assert!(events >= last, "{told:#}");
         // What was seen then is what is there after one more end.
         world.approver.stop().await;

@@ -5,7 +5,7 @@ use std::fs;
 
 use holdpoint_agent::kernel::simulated::Fate;
 use holdpoint_tests::{
-    patience::{until, within},
+    patience::until,
     world::{World, scenario},
 };
 use serde_json::Value;
@@ -74,10 +74,8 @@ fn what_happened_is_found_by_query_json_and_sql() {
         let sql = "SELECT exe, outcome, count(*) AS times FROM events WHERE kind = 'exec' AND \
                    outcome <> 'allowed' GROUP BY exe, outcome ORDER BY exe, outcome";
         found(world, "kind:exec outcome:released", 1).await;
-        let told = world
-            .people
-            .types("ada", &["events", "--sql", sql, "--json"]);
-        let told = told.await.json();
+        let words = ["events", "--sql", sql, "--json"];
+        let told = world.people.types("ada", &words).await.json();
         assert_eq!(
             told["columns"],
             serde_json::json!(["exe", "outcome", "times"])
@@ -88,8 +86,7 @@ fn what_happened_is_found_by_query_json_and_sql() {
             ["/usr/bin/never", "denied", "1"],
         ]);
         assert_eq!(told["rows"], rows);
-        let table = world.people.types("ada", &["events", "--sql", sql]);
-        let table = table.await.ok();
+        let table = world.people.types("ada", &words[..3]).await.ok();
         assert!(table.contains("/usr/bin/never\tdenied\t1\n"), "{table}");
 
         let people = &mut world.people;
@@ -115,7 +112,7 @@ fn who_follows_hears_it_as_it_happens() {
         let mut following = world.people.begins("ada", &words);
         let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
         // It follows from when it is connected, which it does not say.
-        let mut line = lines.next_line();
+        let line = lines.next_line();
         let mut line = std::pin::pin!(line);
         let first = loop {
             world.host.exec(&["/usr/bin/never"]).fate().await;
@@ -134,12 +131,14 @@ fn the_log_is_verified_exported_and_proven() {
     scenario(async |world| {
         let request = story(world).await;
         found(world, "kind:exec outcome:denied", 1).await;
-        found(
-            world,
-            &format!("request:{request} outcome:released kind:request"),
-            1,
-        )
-        .await;
+        let query = format!("request:{request} outcome:released kind:request");
+        found(world, &query, 1).await;
+        let newest = world
+            .people
+            .types("ada", &["events", "--limit", "1", "--json"]);
+        let newest: Value = serde_json::from_str(&newest.await.ok()).unwrap();
+        let newest: u64 = newest["log_index"].as_str().unwrap().parse().unwrap();
+        world.people.wait_for_log("ada", newest + 1).await;
         let people = &mut world.people;
         let verified = people.types("ada", &["audit", "verify"]).await.ok();
         for words in [

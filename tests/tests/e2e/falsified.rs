@@ -5,7 +5,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use futures::stream;
@@ -76,18 +75,15 @@ async fn publish(world: &World) {
         let events = (first..first + BATCH).map(event).collect();
         messages.push(say(Message::Batch(EventBatch { events })));
     }
-    let call = HostEventsClient::new(channel).publish(stream::iter(messages));
-    let mut stored = within("the stream", call_ok(call)).await;
+    let mut client = HostEventsClient::new(channel);
+    let call = client.publish(stream::iter(messages));
+    let mut stored = within("the stream", call).await.unwrap().into_inner();
     loop {
         let answer = within("a batch", stored.message()).await.unwrap().unwrap();
         if answer.sequence == EVENTS {
             return;
         }
     }
-}
-
-async fn call_ok<T>(call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>) -> T {
-    call.await.unwrap().into_inner()
 }
 
 fn parquet(directory: &Path) -> Vec<PathBuf> {
@@ -117,19 +113,34 @@ async fn verify(world: &mut World, arguments: &[&str]) -> Done {
     world.people.types("ada", &words).await
 }
 
-/// Changes `file` to what `change` makes of it, which must be found and said in
-/// `words`, and back.
-async fn found(
-    world: &mut World,
-    file: &Path,
-    change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>,
-    words: &[&str],
-) {
-    let whole = fs::read(file).unwrap();
-    match change(whole.clone()) {
-        Some(changed) => fs::write(file, changed).unwrap(),
-        None => fs::remove_file(file).unwrap(),
+/// What is done to a file.
+#[derive(Clone, Copy)]
+enum Change {
+    /// One bit of this byte is another.
+    Flip(usize),
+    /// It is not there.
+    Drop,
+    /// Its end is not there.
+    Cut,
+}
+
+impl Change {
+    fn make(self, file: &Path, whole: &[u8]) {
+        let mut bytes = whole.to_vec();
+        match self {
+            Self::Flip(at) => bytes[at] ^= 1,
+            Self::Drop => return fs::remove_file(file).unwrap(),
+            Self::Cut => bytes.truncate(bytes.len() - 100),
+        }
+        fs::write(file, bytes).unwrap();
     }
+}
+
+/// Makes `change` to `file`, which must be found and said in `words`, and undoes
+/// it.
+async fn found(world: &mut World, file: &Path, change: Change, words: &[&str]) {
+    let whole = fs::read(file).unwrap();
+    change.make(file, &whole);
     let done = verify(world, &[]).await;
     assert_eq!(done.code, Some(UNSOUND), "{words:?}: {done:#?}");
     for words in [&["Integrity    BROKEN"], words].concat() {
@@ -137,22 +148,6 @@ async fn found(
         assert!(said, "{words:?} is not in {}", done.stdout);
     }
     fs::write(file, whole).unwrap();
-}
-
-fn flipped(at: usize) -> impl FnOnce(Vec<u8>) -> Option<Vec<u8>> {
-    move |mut bytes| {
-        bytes[at] ^= 1;
-        Some(bytes)
-    }
-}
-
-fn dropped(_: Vec<u8>) -> Option<Vec<u8>> {
-    None
-}
-
-fn cut(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
-    bytes.truncate(bytes.len() - 100);
-    Some(bytes)
 }
 
 #[test]
@@ -167,8 +162,7 @@ fn what_is_changed_dropped_or_cut_on_the_disk_is_found() {
             if files.is_empty() { Err(()) } else { Ok(files) }
         })
         .await;
-        // The round is over when the database has forgotten them.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        world.people.wait_for_log("ada", EVENTS).await;
         let verified = verify(&mut world, &[]).await.ok();
         for words in ["every record is the one", "History      OK"] {
             assert!(verified.contains(words), "{words:?} is not in {verified}");
@@ -179,14 +173,14 @@ fn what_is_changed_dropped_or_cut_on_the_disk_is_found() {
         found(
             &mut world,
             &bundle,
-            flipped(3000),
+            Change::Flip(3000),
             &["was changed after the log was signed"],
         )
         .await;
         found(
             &mut world,
             &bundle,
-            dropped,
+            Change::Drop,
             &["records 1280 to 1535 are missing"],
         )
         .await;
@@ -194,7 +188,7 @@ fn what_is_changed_dropped_or_cut_on_the_disk_is_found() {
         found(
             &mut world,
             &last,
-            cut,
+            Change::Cut,
             &["records 10496 to 10751 can't be read"],
         )
         .await;
@@ -202,7 +196,7 @@ fn what_is_changed_dropped_or_cut_on_the_disk_is_found() {
         found(
             &mut world,
             &hashes,
-            flipped(40),
+            Change::Flip(40),
             &["tile/0/005 over records 1280 to 1535"],
         )
         .await;
@@ -212,21 +206,21 @@ fn what_is_changed_dropped_or_cut_on_the_disk_is_found() {
         let name = file.file_name().unwrap().to_str().unwrap().to_owned();
         let broken = ["History      BROKEN", &name, "Completeness OK"];
         let changed = [&broken[..], &["was changed"]].concat();
-        found(&mut world, &file, flipped(middle), &changed).await;
-        found(&mut world, &file, cut, &changed).await;
+        found(&mut world, &file, Change::Flip(middle), &changed).await;
+        found(&mut world, &file, Change::Cut, &changed).await;
         let gone = [&broken[..], &["is gone"]].concat();
-        found(&mut world, &file, dropped, &gone).await;
+        found(&mut world, &file, Change::Drop, &gone).await;
 
         // What was verified before is not read again, which is said.
-        fs::write(&file, flipped(middle)(fs::read(&file).unwrap()).unwrap()).unwrap();
+        let whole = fs::read(&file).unwrap();
+        Change::Flip(middle).make(&file, &whole);
         let done = verify(&mut world, &["--new"]).await.ok();
         assert!(done.contains("were not read again"), "{done}");
-        fs::write(&file, flipped(middle)(fs::read(&file).unwrap()).unwrap()).unwrap();
+        fs::write(&file, &whole).unwrap();
         verify(&mut world, &[]).await.ok();
 
         // A start notices that a file is not there.
         world.approver.stop().await;
-        let whole = fs::read(&file).unwrap();
         fs::remove_file(&file).unwrap();
         let mut starting = tokio::process::Command::from(world.approver.program());
         let ended = within("the start", starting.output()).await.unwrap();

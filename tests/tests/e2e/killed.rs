@@ -50,15 +50,13 @@ impl Daemon {
 }
 
 /// Numbers that look random and are the same for the same seed.
-pub(crate) struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     /// Of the seed that was given, or of the usual one.
     pub(crate) fn thrown() -> Self {
         let given = std::env::var("HOLDPOINT_TEST_SEED").ok();
-        let seed = given.and_then(|text| text.parse().ok()).unwrap_or(0x5eed);
-        eprintln!("seed {seed}");
-        Self(seed)
+        Self(given.and_then(|text| text.parse().ok()).unwrap_or(0x5eed))
     }
 
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
@@ -146,6 +144,7 @@ fn killed_at_any_moment_it_loses_nothing_that_is_not_declared() {
         let config = write(directory.join("holdpointd.toml"), &config);
         let script = write(directory.join("script.toml"), &script());
         let mut dice = Dice::thrown();
+        eprintln!("seed {}", dice.0);
         for _ in 0..ROUNDS {
             let daemon = Daemon::start(&config, &script);
             tokio::time::sleep(Duration::from_millis(150 + dice.below(900))).await;

@@ -40,7 +40,10 @@ fn after(units: &[Unit], first: u64, end: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Kept, *};
+    use super::{
+        super::{Kept, digest::Checked},
+        *,
+    };
 
     fn unit(from: u64, to: u64, rows: u64) -> Unit {
         let file = Kept {
@@ -49,7 +52,7 @@ mod tests {
             rows,
             digest: String::new(),
             path: format!("{from}-{to}").into(),
-            checked: Default::default(),
+            checked: Checked::default(),
         };
         Unit {
             from,

@@ -55,8 +55,16 @@ impl History {
             before: before.unwrap_or(u64::MAX),
             ..self.begin(query)
         };
-        let mut records = self.run(search.page(limit + 1)).await?;
-        let more = records.len() > limit;
+        // Of all records there is one before each but the first, so no more is
+        // looked at than was asked for.
+        let all = search.predicate.is_none();
+        let wanted = if all { limit } else { limit + 1 };
+        let mut records = self.run(search.page(wanted)).await?;
+        let more = if all {
+            records.len() == limit && records.last().is_some_and(|last| last.log_index > 0)
+        } else {
+            records.len() > limit
+        };
         records.truncate(limit);
         let next = records.last().filter(|_| more).map(|last| last.log_index);
         Ok(Page { records, next })
@@ -171,7 +179,7 @@ impl Search {
             let units: Vec<_> = units.iter().map(|unit| Arc::clone(unit)).collect();
             spawn_blocking(move || units.iter().try_for_each(|unit| unit.verify())).await??;
         }
-        let units = units.iter().map(|unit| unit.as_ref());
+        let units = units.iter().map(AsRef::as_ref);
         let Some(rows) = in_files(&self.context, units, self.since.as_deref()).await? else {
             return Ok(());
         };

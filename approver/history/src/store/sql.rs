@@ -25,6 +25,8 @@ use futures::StreamExt as _;
 use serde_json::Value;
 use tokio::{runtime::Runtime, sync::Semaphore, time::timeout};
 
+pub use plan::functions;
+
 use super::{AbortOnDrop, History, Snapshot, config, in_files, in_memory};
 use crate::{HistoryError, error::in_words};
 
@@ -36,7 +38,7 @@ const ANSWER_MAX: usize = 32 * 1024 * 1024;
 const AT_ONCE: usize = 2;
 /// Rows that an expression is answered for at once: what it makes of them is in
 /// memory together.
-const BATCH_ROWS: usize = 256;
+const BATCH_ROWS: usize = 128;
 
 /// What a statement found.
 #[derive(Clone, Debug, Default, PartialEq)]

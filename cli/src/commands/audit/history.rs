@@ -25,8 +25,9 @@ pub(super) trait Pages {
     /// Why there are none at all.
     type Error;
 
-    /// The page at `token`; in words why the history can't be read there.
-    fn page(&mut self, token: &str) -> Result<Result<Page, String>, Self::Error>;
+    /// The page at `token`, of no more than `most` records; in words why the
+    /// history can't be read there.
+    fn page(&mut self, token: &str, most: u64) -> Result<Result<Page, String>, Self::Error>;
 }
 
 /// What is wrong with the history from record `from` on, of which `leaves` are
@@ -45,7 +46,9 @@ pub(super) fn compare<P: Pages>(
     };
     let (mut token, mut lowest) = (String::new(), u64::MAX);
     while comparison.next > from {
-        let page = match pages.page(&token)? {
+        // No further down than has to be: what is there was not asked for.
+        let left = lowest.min(comparison.next) - from;
+        let page = match pages.page(&token, left)? {
             Ok(page) => page,
             Err(words) => return Ok(comparison.unreadable(&words)),
         };
@@ -176,16 +179,23 @@ mod tests {
     impl Pages for Fake {
         type Error = Infallible;
 
-        fn page(&mut self, token: &str) -> Result<Result<Page, String>, Infallible> {
+        fn page(&mut self, token: &str, most: u64) -> Result<Result<Page, String>, Infallible> {
             let before: usize = token.parse().unwrap_or(0);
-            let page: Vec<_> = self.records.iter().skip(before).take(3).cloned().collect();
+            let most = usize::try_from(most.min(3)).unwrap();
+            let page = self.records.iter().skip(before).take(most);
+            let page: Vec<_> = page.cloned().collect();
             if page.iter().any(|(index, _)| *index < self.broken_below) {
                 return Ok(Err("the file x was changed".into()));
             }
-            let more = before + 3 < self.records.len();
+            let next = before + page.len();
+            let more = next < self.records.len();
             Ok(Ok(Page {
                 records: page,
-                next: more.then(|| (before + 3).to_string()).unwrap_or_default(),
+                next: if more {
+                    next.to_string()
+                } else {
+                    String::new()
+                },
             }))
         }
     }
@@ -254,6 +264,12 @@ mod tests {
         let mut broken = history((0..10).rev());
         broken.broken_below = 4;
         assert_eq!(found(broken, 0), [("history-changed", 0, 3)]);
+        // Whoever asks for what is new does not meet it.
+        for from in 4..=10 {
+            let mut broken = history((0..12).rev());
+            broken.broken_below = 4;
+            assert_eq!(found(broken, from), []);
+        }
     }
 
     #[test]
@@ -262,7 +278,7 @@ mod tests {
         impl Pages for Circles {
             type Error = Infallible;
 
-            fn page(&mut self, _: &str) -> Result<Result<Page, String>, Infallible> {
+            fn page(&mut self, _: &str, _: u64) -> Result<Result<Page, String>, Infallible> {
                 Ok(Ok(Page {
                     records: vec![(9, record(9))],
                     next: "again".into(),

@@ -115,10 +115,10 @@ impl Checked for Live {}
 impl Pages for Live {
     type Error = AuditError;
 
-    fn page(&mut self, token: &str) -> Result<Result<Page, String>, AuditError> {
+    fn page(&mut self, token: &str, most: u64) -> Result<Result<Page, String>, AuditError> {
         let everything = SearchEventsRequest {
             query: String::new(),
-            page_size: PAGE,
+            page_size: u32::try_from(most).map_or(PAGE, |most| most.min(PAGE)),
             page_token: token.to_owned(),
         };
         let call = self.client.search_events(timed(everything));

@@ -154,7 +154,8 @@ async fn what_multiplies_in_the_plan_is_refused() {
     let mut laughs = "WITH a0 AS (SELECT * FROM events)".to_owned();
     for level in 1..15 {
         let before = level - 1;
-        laughs += &format!(", a{level} AS (SELECT x.* FROM a{before} x, a{before} y)");
+        let part = format!(", a{level} AS (SELECT x.* FROM a{before} x, a{before} y)");
+        laughs.push_str(&part);
     }
     let sql = format!("{laughs} SELECT count(*) FROM a14");
     let why = refused(&history, &sql).await.unwrap();
@@ -163,7 +164,8 @@ async fn what_multiplies_in_the_plan_is_refused() {
     let mut laughs = "WITH a0 AS (SELECT log_index AS x FROM events)".to_owned();
     for level in 1..15 {
         let before = level - 1;
-        laughs += &format!(", a{level} AS (SELECT x+x+x+x+x+x+x+x AS x FROM a{before})");
+        let part = format!(", a{level} AS (SELECT x+x+x+x+x+x+x+x AS x FROM a{before})");
+        laughs.push_str(&part);
     }
     let sql = format!("{laughs} SELECT x FROM a14 WHERE x > 7");
     let why = refused(&history, &sql).await.unwrap();
