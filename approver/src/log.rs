@@ -100,8 +100,10 @@ impl Log {
     }
 }
 
-/// Takes new records into the log, for ever.
-pub(crate) async fn run(log: Arc<Log>) {
+/// Takes new records into the log until `closing` is done. Must not be dropped
+/// before: what it writes would be written on, beside whoever grows the log then.
+pub(crate) async fn run(log: Arc<Log>, closing: impl Future<Output = ()>) {
+    tokio::pin!(closing);
     let mut failing: Option<time::Instant> = None;
     loop {
         match log.integrate().await {
@@ -120,7 +122,10 @@ pub(crate) async fn run(log: Arc<Log>) {
                 }
             }
         }
-        time::sleep(EVERY).await;
+        tokio::select! {
+            () = time::sleep(EVERY) => {}
+            () = &mut closing => return,
+        }
     }
 }
 

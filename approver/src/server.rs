@@ -36,6 +36,8 @@ const HISTORY: &str = "history";
 
 /// The task that serves browsers.
 const WEB: &str = "web";
+/// The task that takes records into the log.
+const LOG: &str = "log";
 
 /// How long open streams may take to end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -302,12 +304,19 @@ impl Server {
                 end.and(served.map_err(ServeError::from))
             }
         };
-        drop(tasks);
+        approver.live.close();
         if let Err(error) = approver.record(&AuditRecord::Stopped { version }).await {
             tracing::error!(error = error_chain(&error), "the end was not recorded");
         }
-        // So that the last checkpoint covers the end too.
-        match time::timeout(GRACE, log.integrate()).await {
+        // Ends by itself, or two would write the log. Then once more, so that the
+        // last checkpoint covers the end too.
+        let last = async {
+            tasks.end_of(LOG).await;
+            log.integrate().await
+        };
+        let last = time::timeout(GRACE, last).await;
+        drop(tasks);
+        match last {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(
                 error = error_chain(&error),
@@ -362,7 +371,10 @@ fn background(
     }
     tasks.spawn("expiry", expiry::run(Arc::clone(approver)));
     tasks.spawn("keeping of events", keeping::run(Arc::clone(approver)));
-    tasks.spawn("log", log::run(Arc::clone(log)));
+    let (log, growing) = (Arc::clone(log), Arc::clone(approver));
+    tasks.spawn(LOG, async move {
+        log::run(log, growing.live.closing()).await;
+    });
     tasks
 }
 

@@ -1,12 +1,20 @@
-//! The real approver, served by the test process.
+//! The real approver, served by the test process, or as its program.
 
-use std::time::Duration;
+use std::{
+    fs::{self, File},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
 
 use holdpoint_approver::{Admin, Config, Server, config::Web, domain::account::Role};
 use tempfile::TempDir;
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle};
 
-use crate::{patience::within, reviewer::Reviewer};
+use crate::{
+    patience::{until, within},
+    programs::program,
+    reviewer::Reviewer,
+};
 
 /// Everybody's password.
 pub const PASSWORD: &str = "correct horse battery";
@@ -76,6 +84,49 @@ impl Approver {
         within("the approver's end", serving).await.unwrap();
     }
 
+    /// Its program, to serve the state on the ports of this one, which must not be
+    /// serving.
+    pub fn program(&self) -> Command {
+        assert!(self.running.is_none(), "it serves already");
+        let config = self.directory().join("approver.toml");
+        let text = format!(
+            "listen = \"{}\"\naddress = \"{}\"\nstate_dir = \"{}\"\n[web]\nlisten = \"{}\"\n",
+            self.config.listen,
+            self.config.address,
+            self.config.state_dir.display(),
+            self.config.web.listen
+        );
+        fs::write(&config, text).unwrap();
+        let mut command = Command::new(program("holdpoint-approver"));
+        command
+            .arg("--config")
+            .arg(&config)
+            .arg("serve")
+            .env_remove("RUST_LOG")
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        command
+    }
+
+    /// Starts its program, and waits until it can be reached.
+    pub async fn spawn(&self) -> Process {
+        let log = self.directory().join("approver.log");
+        let stderr = File::create(&log).unwrap();
+        let process = Process(self.program().stderr(stderr).spawn().unwrap());
+        until("the approver's program", async || {
+            let connected = TcpStream::connect(self.config.listen).await;
+            connected.map_err(|error| (error, fs::read_to_string(&log)))
+        })
+        .await;
+        process
+    }
+
+    /// Where its state is.
+    pub fn state_dir(&self) -> &std::path::Path {
+        &self.config.state_dir
+    }
+
     /// Its port.
     pub fn port(&self) -> u16 {
         self.config.listen.port()
@@ -114,5 +165,24 @@ impl Approver {
     pub async fn reviewer(&self, name: &str) -> Reviewer {
         let ca = std::fs::read_to_string(self.ca()).unwrap();
         Reviewer::login(&self.address(), &ca, name, PASSWORD).await
+    }
+}
+
+/// An approver in a process of its own, ended with the test.
+pub struct Process(Child);
+
+impl Process {
+    /// Ends it as `kill -9` does.
+    pub fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

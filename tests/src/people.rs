@@ -1,12 +1,14 @@
 //! People at a terminal: the real `holdpoint`, one context for each person.
 
-use std::{collections::HashSet, ffi::OsString};
+use std::{collections::HashSet, ffi::OsString, process::Stdio};
 
 use tempfile::TempDir;
+use tokio::process::{Child, Command};
 
 use crate::{
     approver::{Approver, PASSWORD},
-    programs::{Done, run},
+    patience::until,
+    programs::{Done, program, run},
 };
 
 /// Everybody who uses `holdpoint` in a test.
@@ -53,13 +55,41 @@ impl People {
 
     /// Somebody types `holdpoint ARGUMENTS` without being logged in.
     pub async fn holdpoint(&self, arguments: Vec<OsString>) -> Done {
-        let contexts = self.directory.path().join("contexts").into_os_string();
-        run(
-            "holdpoint",
-            arguments,
-            &[("HOLDPOINT_CONFIG_DIR", contexts)],
-        )
-        .await
+        run("holdpoint", arguments, &self.environment()).await
+    }
+
+    /// `name`, who is logged in, types `holdpoint ARGUMENTS`, which goes on until
+    /// it is dropped. Its output can be read.
+    pub fn begins(&self, name: &str, arguments: &[&str]) -> Child {
+        Command::new(program("holdpoint"))
+            .args(["--context", name])
+            .args(arguments)
+            .env_remove("HOLDPOINT_CONTEXT")
+            .envs(self.environment())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    }
+
+    fn environment(&self) -> [(&'static str, OsString); 2] {
+        let place = |name: &str| self.directory.path().join(name).into_os_string();
+        [
+            ("HOLDPOINT_CONFIG_DIR", place("contexts")),
+            ("HOLDPOINT_STATE_DIR", place("state")),
+        ]
+    }
+
+    /// Waits until the log is signed over `size` records.
+    pub async fn wait_for_log(&mut self, name: &str, size: u64) {
+        until("the log's checkpoint", async || {
+            let told = self.types(name, &["audit", "checkpoint", "--json"]).await;
+            let told = told.json();
+            let signed: u64 = told["size"].as_str().unwrap().parse().unwrap();
+            if signed >= size { Ok(()) } else { Err(signed) }
+        })
+        .await;
     }
 
     /// `name` approves the request `id`.

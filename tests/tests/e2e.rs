@@ -7,6 +7,10 @@
     reason = "a test that meets the unexpected ends"
 )]
 
+#[path = "e2e/approver_killed.rs"]
+mod approver_killed;
+#[path = "e2e/asked.rs"]
+mod asked;
 #[path = "e2e/bad_input.rs"]
 mod bad_input;
 #[path = "e2e/context.rs"]
@@ -19,6 +23,8 @@ mod display;
 mod events;
 #[path = "e2e/failures.rs"]
 mod failures;
+#[path = "e2e/falsified.rs"]
+mod falsified;
 #[path = "e2e/grants.rs"]
 mod grants;
 #[path = "e2e/killed.rs"]

@@ -1,7 +1,9 @@
 //! The columns of the table `events`: what a record says, flat.
 //!
-//! Everything here is read out of the record, so a column that is added later can
-//! be filled for old records too. `record` itself stands beside, byte for byte.
+//! Everything here is read out of the record, and `record` itself stands beside,
+//! byte for byte: whoever changed a column is found out by making it again. So
+//! what a column says must never change for the records that are in files; say it
+//! in another column.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -18,6 +20,8 @@ use crate::{Record, query::number};
 pub(crate) const LOG_INDEX: &str = "log_index";
 /// When it happened.
 pub(crate) const TIME: &str = "time";
+/// When the approver stored it.
+pub(crate) const LOGGED_TIME: &str = "logged_time";
 /// The host it is about.
 pub(crate) const HOST_ID: &str = "host_id";
 /// The OCSF object as JSON.
@@ -48,7 +52,7 @@ const COLUMNS: &[Column] = &[
         &["/time"],
     ),
     (
-        "logged_time",
+        LOGGED_TIME,
         Kind::Time,
         "when the approver stored it",
         &["/metadata/logged_time"],
@@ -130,7 +134,12 @@ const COLUMNS: &[Column] = &[
         &["/unmapped/session/owner"],
     ),
     ("rule", Kind::Text, "rule that asked", &["/unmapped/rule"]),
-    ("risk", Kind::Text, "risk the rule names", &["/risk_level"]),
+    (
+        "risk",
+        Kind::Text,
+        "risk the rule names",
+        &["/unmapped/risk"],
+    ),
     (
         "exe",
         Kind::Text,

@@ -5,6 +5,7 @@ use std::{io, path::PathBuf};
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use parquet::errors::ParquetError;
+use tokio::task::JoinError;
 
 use crate::query::QueryError;
 
@@ -36,6 +37,66 @@ pub enum HistoryError {
         /// The number after the database's last record.
         next_index: u64,
     },
+    /// A file holds records that the database has kept and some that it has not.
+    #[error(
+        "the history holds {} and the database has its records from {kept_below} on: the database \
+         is older than the history; restore both from the same backup", path.display()
+    )]
+    Astride {
+        /// The file.
+        path: PathBuf,
+        /// The first record of the database.
+        kept_below: u64,
+    },
+    /// Files are not there.
+    #[error(
+        "{} lacks records {first} to {last}: files were removed from it; restore the state \
+         directory from a backup", directory.display()
+    )]
+    Missing {
+        /// Where they should be.
+        directory: PathBuf,
+        /// The first record that is missing.
+        first: u64,
+        /// The last.
+        last: u64,
+    },
+    /// A file went away while the approver runs.
+    #[error(
+        "records {first} to {last} of the history can't all be read: {} is gone; restore it from \
+         a backup", path.display()
+    )]
+    Gone {
+        /// The file.
+        path: PathBuf,
+        /// The first record of its unit.
+        first: u64,
+        /// The last.
+        last: u64,
+    },
+    /// A file is not the one that was written.
+    #[error(
+        "records {first} to {last} of the history can't be trusted: {} was changed; restore it \
+         from a backup", path.display()
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// The first record of its unit.
+        first: u64,
+        /// The last.
+        last: u64,
+    },
+    /// Files that are put together hold more or fewer records than they should.
+    #[error("{} would hold {held} records instead of {wanted}", path.display())]
+    Rows {
+        /// The file that was not made.
+        path: PathBuf,
+        /// Its rows.
+        held: u64,
+        /// What it should have.
+        wanted: u64,
+    },
     /// Records were offered that do not follow those before.
     #[error("record {found} came where {wanted} was expected")]
     Gap {
@@ -59,6 +120,38 @@ pub enum HistoryError {
     /// The work was ended.
     #[error("the history is going down")]
     Died,
+    /// The engine did not expect what it found.
+    #[error("the query engine panicked; the reason is in the log")]
+    Panicked,
+}
+
+impl HistoryError {
+    /// Whether the files are to blame, and not the question.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Gone { .. }
+            | Self::Changed { .. }
+            | Self::Rows { .. }
+            | Self::Parquet(_)
+            | Self::Columns(_)
+            | Self::Panicked => true,
+            Self::Engine(error) => !matches!(
+                error.find_root(),
+                DataFusionError::ResourcesExhausted(_) | DataFusionError::Plan(_)
+            ),
+            _ => false,
+        }
+    }
+}
+
+impl From<JoinError> for HistoryError {
+    fn from(error: JoinError) -> Self {
+        if error.is_panic() {
+            Self::Panicked
+        } else {
+            Self::Died
+        }
+    }
 }
 
 impl From<DataFusionError> for HistoryError {

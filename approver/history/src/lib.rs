@@ -15,7 +15,7 @@ mod store;
 
 pub use columns::described as columns;
 pub use error::HistoryError;
-pub use store::{Answer, Bucket, Histogram, History, Page, Stretch};
+pub use store::{Answer, Bucket, Histogram, History, Page, Stretch, functions};
 
 /// One record as it is stored.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -6,9 +6,11 @@
 //! which its files come.
 //!
 //! Work runs on threads of its own: a question that takes long must not keep a
-//! host or a reviewer waiting.
+//! host or a reviewer waiting, and SQL no other question.
 
+mod compare;
 mod histogram;
+mod keep;
 mod search;
 mod sql;
 
@@ -25,7 +27,7 @@ use arrow::{array::RecordBatch, compute::concat_batches};
 use datafusion::{
     execution::{
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
-        runtime_env::RuntimeEnvBuilder,
+        runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
     prelude::{DataFrame, ParquetReadOptions, SessionConfig, SessionContext},
 };
@@ -33,25 +35,37 @@ use tokio::runtime::Runtime;
 
 pub use histogram::{Bucket, Histogram};
 pub use search::{Page, Stretch};
-pub use sql::Answer;
+pub use sql::{Answer, functions};
 
+use self::sql::Sql;
 use crate::{
     HistoryError, Record,
     columns::{batch, schema},
-    files::{self, Units},
+    files::{self, Unit, Units},
 };
 
-/// What all questions together may hold in memory while they are answered.
+/// What all questions together may hold in memory while they are answered; SQL
+/// has as much for itself.
 const MEMORY: usize = 512 * 1024 * 1024;
+
+/// Threads that answer, and as many for SQL.
+const THREADS: usize = 2;
+/// Threads that read files, at most.
+const READERS: usize = 16;
+/// The engine goes down into a question as deep as it is nested. Only what is
+/// used of a stack takes memory.
+const STACK: usize = 64 * 1024 * 1024;
 
 /// Fresh batches smaller than this are put together.
 const BATCH_ROWS: usize = 4096;
+const BATCH_BYTES: usize = 16 * 1024 * 1024;
 
 /// The history in one directory.
 pub struct History {
     directory: PathBuf,
     context: SessionContext,
     state: Mutex<State>,
+    sql: Sql,
     /// Taken when dropped.
     runtime: Option<Runtime>,
 }
@@ -65,9 +79,14 @@ struct State {
     /// Number after the last.
     next: u64,
     units: Units,
+    /// End of the round that has begun: one that failed left files, and is done
+    /// again as it was, so that the same names come over them.
+    trying: Option<u64>,
+    /// Became part of a larger unit, and wait until nobody reads them.
+    merged: Vec<Arc<Unit>>,
 }
 
-/// Records as they stood at one moment.
+/// Records as they stood at one moment. Its files stay while it is there.
 #[derive(Clone, Debug)]
 struct Snapshot {
     fresh: Vec<RecordBatch>,
@@ -81,35 +100,17 @@ impl History {
     /// `kept_below` are there, and `next_index` is the number of its next one.
     pub fn open(directory: &Path, kept_below: u64, next_index: u64) -> Result<Self, HistoryError> {
         let units = files::open(directory, kept_below, next_index)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("history")
-            .enable_all()
-            .build()
-            .map_err(HistoryError::Start)?;
-        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
-        let environment = RuntimeEnvBuilder::new()
-            .with_memory_limit(MEMORY, 1.0)
-            .with_disk_manager_builder(disk)
-            .build_arc()?;
-        let config = SessionConfig::new()
-            .with_target_partitions(2)
-            .with_information_schema(false)
-            .set_bool(
-                "datafusion.execution.parquet.schema_force_view_types",
-                false,
-            )
-            .set_bool("datafusion.execution.parquet.pushdown_filters", true);
         Ok(Self {
             directory: directory.to_owned(),
-            context: SessionContext::new_with_config_rt(config, environment),
+            context: SessionContext::new_with_config_rt(config(), environment()?),
             state: Mutex::new(State {
                 first: kept_below,
                 next: kept_below,
                 units,
                 ..State::default()
             }),
-            runtime: Some(runtime),
+            sql: Sql::new(threads("history-sql")?, environment()?),
+            runtime: Some(threads("history")?),
         })
     }
 
@@ -121,6 +122,13 @@ impl History {
     /// Number of its first fresh record: everything below is in files.
     pub fn kept_below(&self) -> u64 {
         self.state().first
+    }
+
+    /// Bytes that the fresh records take in memory, about.
+    pub fn fresh_bytes(&self) -> usize {
+        let state = self.state();
+        let sizes = state.fresh.iter().map(RecordBatch::get_array_memory_size);
+        sizes.sum()
     }
 
     /// Takes `records`, which follow each other. Those it has are passed over.
@@ -139,46 +147,17 @@ impl History {
             });
         }
         let mut added = batch(new)?;
-        if let Some(previous) = state.fresh.pop_if(|one| one.num_rows() < BATCH_ROWS) {
-            added = concat_batches(&schema(), &[previous, added])?;
+        let small = |one: &&mut RecordBatch| {
+            one.num_rows() < BATCH_ROWS && one.get_array_memory_size() < BATCH_BYTES
+        };
+        if let Some(previous) = state.fresh.last_mut().filter(small) {
+            added = concat_batches(&schema(), [&*previous, &added])?;
+            *previous = added;
+        } else {
+            state.fresh.push(added);
         }
-        state.fresh.push(added);
         state.next = last.log_index + 1;
         Ok(())
-    }
-
-    /// Writes fresh records below `below` to files, and gives the number below
-    /// which all are there now: the caller may forget those. Must not run twice
-    /// at a time.
-    pub async fn keep(self: &Arc<Self>, below: u64) -> Result<u64, HistoryError> {
-        let (from, to, rows) = {
-            let state = self.state();
-            let to = below.min(state.next);
-            if to <= state.first {
-                return Ok(state.first);
-            }
-            let rows = concat_batches(&schema(), &state.fresh)?;
-            let length = usize::try_from(to - state.first).unwrap_or(usize::MAX);
-            (state.first, to, rows.slice(0, length.min(rows.num_rows())))
-        };
-        let directory = self.directory.clone();
-        let written =
-            tokio::task::spawn_blocking(move || files::write(&directory, &rows, from, to));
-        let unit = written.await.map_err(|_| HistoryError::Died)??;
-        let mut state = self.state();
-        let kept = usize::try_from(to - from).unwrap_or(usize::MAX);
-        let rows = concat_batches(&schema(), &state.fresh)?;
-        let rest = rows.num_rows().saturating_sub(kept);
-        // A copy: a slice would hold on to all that was kept.
-        let rest = concat_batches(&schema(), [&rows.slice(rows.num_rows() - rest, rest)])?;
-        state.fresh = if rest.num_rows() == 0 {
-            Vec::new()
-        } else {
-            vec![rest]
-        };
-        state.first = to;
-        state.units.insert(from, unit);
-        Ok(to)
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -203,7 +182,7 @@ impl History {
     ) -> Result<T, HistoryError> {
         let runtime = self.runtime.as_ref().ok_or(HistoryError::Died)?;
         let mut task = AbortOnDrop(runtime.spawn(work));
-        (&mut task.0).await.map_err(|_| HistoryError::Died)?
+        (&mut task.0).await?
     }
 }
 
@@ -233,6 +212,37 @@ impl Drop for History {
     }
 }
 
+fn threads(name: &str) -> Result<Runtime, HistoryError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .max_blocking_threads(READERS)
+        .thread_stack_size(STACK)
+        .thread_name(name)
+        .enable_all()
+        .build()
+        .map_err(HistoryError::Start)
+}
+
+fn environment() -> Result<Arc<RuntimeEnv>, HistoryError> {
+    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+    let environment = RuntimeEnvBuilder::new()
+        .with_memory_limit(MEMORY, 1.0)
+        .with_disk_manager_builder(disk)
+        .build_arc()?;
+    Ok(environment)
+}
+
+fn config() -> SessionConfig {
+    SessionConfig::new()
+        .with_target_partitions(THREADS)
+        .with_information_schema(false)
+        .set_bool(
+            "datafusion.execution.parquet.schema_force_view_types",
+            false,
+        )
+        .set_bool("datafusion.execution.parquet.pushdown_filters", true)
+}
+
 /// The rows of `batches`.
 fn in_memory(
     context: &SessionContext,
@@ -244,18 +254,33 @@ fn in_memory(
     Ok(context.read_batches(batches)?)
 }
 
-/// The rows of `files`; none if there are no files.
-async fn in_files(
+/// The rows of `units` whose day is `first_day` or later, all without one; none
+/// if there are no such files.
+async fn in_files<'a>(
     context: &SessionContext,
-    files: Vec<PathBuf>,
+    units: impl Iterator<Item = &'a Unit>,
+    first_day: Option<&str>,
 ) -> Result<Option<DataFrame>, HistoryError> {
-    if files.is_empty() {
+    let mut paths = Vec::new();
+    for unit in units {
+        for file in &unit.files {
+            if first_day.is_some_and(|first| file.day.as_str() < first) {
+                continue;
+            }
+            // The engine takes a file that is not there for an empty one.
+            if !file.path.is_file() {
+                return Err(HistoryError::Gone {
+                    path: file.path.clone(),
+                    first: unit.from,
+                    last: unit.to - 1,
+                });
+            }
+            paths.push(file.path.to_string_lossy().into_owned());
+        }
+    }
+    if paths.is_empty() {
         return Ok(None);
     }
-    let paths: Vec<String> = files
-        .into_iter()
-        .map(|path| path.to_string_lossy().into_owned())
-        .collect();
     let schema = schema();
     let options = ParquetReadOptions::default().schema(&schema);
     Ok(Some(context.read_parquet(paths, options).await?))

@@ -12,7 +12,7 @@ mod samples;
 
 use std::{fmt::Write as _, path::PathBuf};
 
-use holdpoint_history::{History, columns, query::Query};
+use holdpoint_history::{History, columns, functions, query::Query};
 
 /// Set to write the documents anew.
 const BLESS: &str = "HOLDPOINT_BLESS";
@@ -55,6 +55,17 @@ fn every_column_is_described() {
     for (name, meaning) in columns() {
         let row = format!("| `{name}` | {meaning} |\n");
         assert!(document.contains(&row), "docs/querying.md lacks {row:?}");
+    }
+}
+
+#[test]
+fn every_function_is_named() {
+    let document = std::fs::read_to_string(path("querying.md")).unwrap();
+    for name in functions() {
+        assert!(
+            document.contains(&format!("`{name}`")),
+            "docs/querying.md lacks {name}"
+        );
     }
 }
 

@@ -128,6 +128,11 @@ impl From<EventsError> for Status {
         let code = match &error {
             EventsError::Query(_) | EventsError::Sql(_) => Code::InvalidArgument,
             EventsError::Role(_) => Code::PermissionDenied,
+            // Whoever verifies has to be told what of it can't be trusted.
+            EventsError::History(damage) if damage.is_damage() => {
+                tracing::error!(error = error_chain(&error), "the history is damaged");
+                return Self::data_loss(damage.to_string());
+            }
             EventsError::History(_) | EventsError::Store(_) => return internal(&error),
         };
         Self::new(code, error.to_string())

@@ -1,10 +1,12 @@
 //! The log's files: each written whole, durably, once.
 
 use std::{
+    collections::HashSet,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use holdpoint_evidence::Resource;
@@ -21,6 +23,9 @@ const TEMPORARY: &str = ".new";
 #[derive(Clone, Debug)]
 pub(super) struct Files {
     root: PathBuf,
+    /// Directories whose names are on disk, as this process knows: whether a
+    /// crash before it let one reach the disk nobody does.
+    durable: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 /// Why a file of the log can't be read or written.
@@ -47,10 +52,13 @@ pub enum FilesError {
 impl Files {
     /// The log's files in `directory`; the directory is made if there is none.
     pub(super) fn open(directory: &StateDir) -> Result<Self, FilesError> {
-        let root = directory.file(DIRECTORY);
-        let made = make_directory(&root);
-        made.map_err(|source| io("make", &root, source))?;
-        Ok(Self { root })
+        let files = Self {
+            root: directory.file(DIRECTORY),
+            durable: Arc::default(),
+        };
+        let made = make_directory(&files.root);
+        made.map_err(|source| io("make", &files.root, source))?;
+        Ok(files)
     }
 
     /// The path of `resource`.
@@ -86,11 +94,30 @@ impl Files {
             None => {
                 let written = path
                     .parent()
-                    .map_or(Ok(()), make_directory)
+                    .map_or(Ok(()), |directory| self.make_durable(directory))
                     .and_then(|()| self.replace(&path, bytes));
                 written.map_err(|source| io("write", &path, source))
             }
         }
+    }
+
+    /// Makes a directory under the root and those between, and brings all their
+    /// names to disk.
+    fn make_durable(&self, directory: &Path) -> io::Result<()> {
+        if directory == self.root || self.durable().contains(directory) {
+            return Ok(());
+        }
+        if let Some(parent) = directory.parent() {
+            self.make_durable(parent)?;
+        }
+        make_directory(directory)?;
+        self.durable().insert(directory.to_owned());
+        Ok(())
+    }
+
+    fn durable(&self) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
+        // A set is whole whatever happened elsewhere.
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -116,18 +143,11 @@ fn read_path(path: &Path) -> Result<Option<Vec<u8>>, FilesError> {
     }
 }
 
-/// Makes a directory and those above it, durably.
+/// Makes a directory, if it is not there, and brings its name to disk.
 fn make_directory(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => path.parent().map_or(Ok(()), sync),
-        // Whether a crash let it reach the disk nobody knows.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let parent = path.parent().ok_or(error)?;
-            make_directory(parent)?;
-            make_directory(path)
-        }
-        Err(error) => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => path.parent().map_or(Ok(()), sync),
     }
 }
 
@@ -170,6 +190,22 @@ mod tests {
         files.set_checkpoint("two").unwrap();
         assert_eq!(files.checkpoint().unwrap().as_deref(), Some(&b"two"[..]));
         assert!(!files.root.join(TEMPORARY).exists());
+    }
+
+    #[test]
+    fn a_directory_is_brought_to_disk_also_if_it_was_there() {
+        let outer = tempfile::tempdir().unwrap();
+        let files = Files::open(&StateDir::open(outer.path()).unwrap()).unwrap();
+        // Made by a process that was killed before it could sync.
+        let there = files.root.join("tile/0");
+        fs::create_dir_all(&there).unwrap();
+        assert!(files.durable().is_empty());
+        files
+            .write_once("tile/0/x001/067".parse().unwrap(), b"a")
+            .unwrap();
+        for made in ["tile", "tile/0", "tile/0/x001"] {
+            assert!(files.durable().contains(&files.root.join(made)), "{made}");
+        }
     }
 
     #[test]

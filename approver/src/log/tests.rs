@@ -300,3 +300,26 @@ async fn a_record_that_changes_before_its_bundle_is_whole_stops_the_log() {
     let now = Checkpoint::open(published.checkpoint.as_bytes(), log.verifier()).unwrap();
     assert_eq!(now, signed, "nothing was signed over it");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn growth_ends_by_itself_and_leaves_nothing_half_done() {
+    let place = Place::new().await;
+    for _ in 0..5 {
+        let log = place.open().await.unwrap();
+        place.append(700).await;
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let growth = tokio::spawn(run(Arc::clone(&log), async { drop(stopped.await) }));
+        // In the middle of its work, whatever that is by then.
+        tokio::task::yield_now().await;
+        drop(stop);
+        let end = tokio::time::timeout(Duration::from_secs(10), growth);
+        end.await.expect("it ends when it is told").unwrap();
+        // What it had begun it has done, and nobody writes beside the next.
+        let size = sound(&log).size;
+        assert_eq!(size, place.store.count().await.unwrap());
+        let note = fs::read_to_string(place.file("checkpoint")).unwrap();
+        assert_eq!(note, log.published().checkpoint);
+        log.integrate().await.unwrap();
+        assert_eq!(place.store.log_state().await.unwrap().unwrap().size, size);
+    }
+}

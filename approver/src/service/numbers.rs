@@ -8,6 +8,7 @@ impl Approver {
     pub(crate) async fn gauges(&self) -> Result<Vec<Gauge>, StoreError> {
         let connected = self.live.connected();
         let enforcing = self.store.enforcing(&connected).await?;
+        let records = self.store.count().await?;
         Ok(vec![
             Gauge {
                 name: "holdpoint_requests_pending",
@@ -27,7 +28,19 @@ impl Approver {
             Gauge {
                 name: "holdpoint_log_records",
                 help: "Records in the log: events of hosts, and what the approver did.",
-                value: self.store.count().await?,
+                value: records,
+            },
+            Gauge {
+                name: "holdpoint_log_unsigned_records",
+                help: "Records that no signed checkpoint covers yet; more than some hundred \
+                       for minutes: the log can't be written.",
+                value: records.saturating_sub(self.log.published().size()),
+            },
+            Gauge {
+                name: "holdpoint_history_waiting_records",
+                help: "Records that are in the database and not in the history's files yet; \
+                       usually up to ten thousand.",
+                value: records.saturating_sub(self.events.history.kept_below()),
             },
         ])
     }

@@ -11,6 +11,9 @@ use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 use super::{Store, StoreError, decode};
 use crate::domain::{audit::AuditRecord, time::Millis};
 
+/// Records that are deleted in one change.
+const DROPPED_TOGETHER: i64 = 1000;
+
 /// How far the log has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Marks {
@@ -114,19 +117,28 @@ impl Store {
         Ok(log_index)
     }
 
-    /// Deletes all records below `below`: they are in Parquet, and in the log.
+    /// Deletes all records below `below`: they are in Parquet, and in the log. A
+    /// few at a time: whoever decides waits for the same lock.
     pub(crate) async fn drop_kept(&self, below: u64) -> Result<(), StoreError> {
-        let mut change = self.begin().await?;
-        sqlx::query("DELETE FROM events WHERE log_index < ?")
-            .bind(stored(below)?)
-            .execute(&mut *change)
-            .await?;
+        let below = stored(below)?;
+        // First, so that none of them is missed if this ends in between.
         sqlx::query("UPDATE event_marks SET kept_below = max(kept_below, ?)")
-            .bind(stored(below)?)
-            .execute(&mut *change)
+            .bind(below)
+            .execute(&self.write)
             .await?;
-        change.commit().await?;
-        Ok(())
+        loop {
+            let dropped = sqlx::query(
+                "DELETE FROM events
+                 WHERE log_index < min(?, (SELECT min(log_index) FROM events) + ?)",
+            )
+            .bind(below)
+            .bind(DROPPED_TOGETHER)
+            .execute(&self.write)
+            .await?;
+            if dropped.rows_affected() == 0 {
+                return Ok(());
+            }
+        }
     }
 }
 
@@ -174,6 +186,25 @@ mod tests {
         let numbers: Vec<u64> = records.iter().map(|one| one.log_index).collect();
         assert_eq!(numbers, [1, 2]);
         assert_eq!(store.count().await.unwrap(), 3);
+    }
+
+    #[tokio::test]
+    async fn many_are_dropped_and_those_behind_them_stay() {
+        let (store, _directory) = store().await;
+        let mut change = store.begin().await.unwrap();
+        for _ in 0..2500 {
+            append(&mut change, Millis::new(5), &login("ada"))
+                .await
+                .unwrap();
+        }
+        change.commit().await.unwrap();
+        for (below, wanted) in [(0, 0), (2300, 2300), (100, 2300), (2400, 2400)] {
+            store.drop_kept(below).await.unwrap();
+            let left = store.records(0, 3000).await.unwrap();
+            let numbers = left.iter().map(|one| one.log_index);
+            assert!(numbers.eq(wanted..2500), "{below}");
+            assert_eq!(store.event_marks().await.unwrap().kept_below, wanted);
+        }
     }
 
     #[tokio::test]

@@ -19,6 +19,10 @@ use crate::domain::time::Millis;
 /// Processes that are kept of one session; further ones are in the records only.
 const PROCESSES_MAX: i64 = 10_000;
 
+/// Processes above the one that tried that are kept, the nearest: a batch has room
+/// for half a million, and whoever decides waits for the same lock.
+const ANCESTORS_MAX: usize = 64;
+
 /// A session began or ended.
 pub(super) async fn told(
     conn: &mut SqliteConnection,
@@ -67,7 +71,7 @@ pub(super) async fn operated(
     };
     // From the top, so that each finds its parent.
     let mut parent: Option<ProcessKey> = None;
-    for ancestor in event.ancestry.iter().rev() {
+    for ancestor in event.ancestry.iter().take(ANCESTORS_MAX).rev() {
         parent = Some(place.process(conn, ancestor, parent).await?);
     }
     let key = place.process(conn, process, parent).await?;
@@ -264,4 +268,49 @@ fn argv(argv: &[Vec<u8>]) -> Vec<u8> {
         ..Process::default()
     }
     .encode_to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{open::tests::store, requests::tests::enrolled};
+
+    fn process(pid: u32) -> Process {
+        Process {
+            pid,
+            tid: pid,
+            start_time_ns: pid.into(),
+            ..Process::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn of_a_long_ancestry_the_nearest_are_kept() {
+        let (store, _directory) = store().await;
+        let host = enrolled(&store, 1).await.to_string();
+        let event = OperationEvent {
+            process: Some(process(1000)),
+            ancestry: (1..=500).rev().map(process).collect(),
+            session: Some(Told {
+                id: "00ab".into(),
+                ..Told::default()
+            }),
+            ..OperationEvent::default()
+        };
+        let mut change = store.begin().await.unwrap();
+        operated(&mut change, &host, &event, Millis::new(5))
+            .await
+            .unwrap();
+        change.commit().await.unwrap();
+        let (_, mut processes) = store.session(&host, "00ab").await.unwrap().unwrap();
+        processes.sort_by_key(|one| one.pid);
+        let pids: Vec<u32> = processes.iter().map(|one| one.pid).collect();
+        let nearest = (437..=500).chain([1000]);
+        assert!(nearest.eq(pids.iter().copied()), "{pids:?}");
+        assert_eq!(processes[0].parent, None);
+        for pair in processes.windows(2) {
+            let above = (pair[0].pid, pair[0].start_time_ns);
+            assert_eq!(pair[1].parent, Some(above));
+        }
+    }
 }

@@ -168,3 +168,29 @@ async fn kill_9_while_the_log_grows_forks_nothing_and_loses_nothing() {
         continues(&mut shown, old, &last).unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_can_always_go_down_in_the_middle_and_start_again() {
+    let mut approver = Approver::start().await;
+    let host = approver.enrol().await;
+    let mut next = 1;
+    for round in 0..8 {
+        let (mut spool, stored) = Spool::open(&host, 9, 1).await.unwrap();
+        assert!(stored + 1 >= next, "{stored} of {}", next - 1);
+        next = spool
+            .send(execs(stored + 1..=stored + BATCH))
+            .await
+            .unwrap()
+            + 1;
+        spool.offer(execs(next..=next + BATCH - 1)).await;
+        // At another moment of the second in which it signs, each time.
+        tokio::time::sleep(Duration::from_millis(130 * round)).await;
+        approver.stop().await;
+        approver.start_again().await;
+    }
+    let mut shown = Shown(auditor(&approver, "ada").await);
+    let (_, stored) = Spool::open(&host, 9, 1).await.unwrap();
+    let last = shown.reaches(stored).await;
+    let report = walk(&mut shown, &last, 0, |_, _| Ok(())).unwrap();
+    assert_eq!((report.findings, report.verified), (vec![], last.size));
+}

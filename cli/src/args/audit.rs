@@ -6,9 +6,12 @@ use clap::{Args, Subcommand};
 use holdpoint_evidence::VerifierKey;
 
 pub(super) const HELP: &str = "\
-Two questions, two answers. Integrity: is every record the one that was signed, and does the log
-continue what this account saw of it before? Completeness: has every event that a host numbered
-come, and what was declared lost?
+Two questions, two answers. Integrity: is every record the one that was signed, does the log
+continue what this account saw of it before, and are questions answered from the same records?
+Completeness: has every event that a host numbered come, and what was declared lost?
+
+verify reads all records, of the log and of the history that answers questions. With --new it reads
+those that came since the last time: a change of an older one is not noticed then.
 
 The last checkpoint that was verified is remembered for each context in $HOLDPOINT_STATE_DIR,
 $XDG_STATE_HOME/holdpoint or ~/.local/state/holdpoint. Nothing there is secret; whoever can change
@@ -42,9 +45,9 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "PATH")]
     pub(crate) offline: Option<PathBuf>,
 
-    /// Check all records, not only those that came since the last time
+    /// Check only the records that came since the last time
     #[arg(long, conflicts_with = "offline")]
-    pub(crate) full: bool,
+    pub(crate) new: bool,
 
     #[command(flatten)]
     pub(crate) trust: Trust,

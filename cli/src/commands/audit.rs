@@ -7,6 +7,7 @@
 
 mod check;
 mod export;
+mod history;
 mod live;
 mod memory;
 mod offline;
@@ -19,14 +20,14 @@ use std::{io, path::PathBuf};
 
 use holdpoint_evidence::{
     VerifierKey,
-    audit::{Absent, HistoryError},
+    audit::{self, Absent, HistoryError},
     checkpoint::CheckpointError,
     tiles::TreeError,
     tlog_proof::TlogProofError,
 };
 
 use self::{
-    check::{Outcome, Trusted},
+    check::{Outcome, Reading, Trusted},
     live::Live,
     memory::Memories,
 };
@@ -153,12 +154,17 @@ fn verify(name: &str, verify: &Verify, output: &mut Output) -> Result<(), Failur
             .ok()
             .and_then(|memories| memories.load().ok()?);
         let trusted = trusted(&verify.trust, None)?;
-        offline::verify(path, trusted, memory.as_ref().map(|memory| &memory.key))?
+        offline::verify(path, trusted, memory.as_ref())?
     } else {
         let mut live = connect(name)?;
         let memory = Memories::open(name)?.turn()?;
         let trusted = trusted(&verify.trust, memory.known().map(|known| &known.key))?;
-        check::live(&mut live, trusted, &memory, verify.full)?
+        let reading = if verify.new {
+            Reading::New
+        } else {
+            Reading::All
+        };
+        check::live(&mut live, trusted, &memory, reading)?
     };
     finish(&outcome, output)
 }
@@ -188,8 +194,13 @@ fn show(
     let mut live = connect(name)?;
     let known = Memories::open(name)?.load()?;
     let (note, served) = live.checkpoint()?;
-    let key = known.map_or(served, |known| known.key);
+    let key = known.as_ref().map_or(served, |known| known.key.clone());
     let checkpoint = check::open(&note, &key).map_err(AuditError::from)?;
+    // What is kept elsewhere must be worth keeping.
+    if let Some(known) = known {
+        let seen = audit::continues(&mut live, &known.checkpoint, &checkpoint);
+        seen.map_err(AuditError::from)?;
+    }
     if output.json {
         output.json(&serde_json::json!({
             "checkpoint": note,

@@ -74,22 +74,47 @@ fn a_log_is_verified_and_then_what_came_since() {
         0,
         &["build-1 (h1): 300 events, gaps: 0 declared, 0 not"],
     );
-    let again = stage.audit(&["verify"]);
-    says(&again, 0, &["nothing new since"]);
+    says(
+        &first,
+        0,
+        &[
+            "every record is the one that was signed",
+            "History      OK: questions are answered from the same records",
+        ],
+    );
+    let again = stage.audit(&["verify", "--new"]);
+    says(
+        &again,
+        0,
+        &[
+            "nothing new since",
+            "records 0 to 299 were not read again",
+            "OK: the records that were checked",
+        ],
+    );
     assert!(!again.stdout.contains("FIRST USE"));
-    let more = stage.verify(&FakeLog::of(&events(700), &key), &[]);
+    assert!(!again.stdout.contains("every record"), "{again:?}");
+    let again = stage.audit(&["verify"]);
+    says(&again, 0, &["records 0 to 299", "every record"]);
+    assert!(!again.stdout.contains("not read again"), "{again:?}");
+    let more = stage.verify(&FakeLog::of(&events(700), &key), &["--new"]);
     says(
         &more,
         0,
-        &["records 300 to 699, which follow", "700 events"],
+        &[
+            "records 300 to 699, which follow",
+            "records 0 to 299 were not read again",
+            "700 events",
+        ],
     );
-    let json = stage.audit(&["verify", "--full", "--json"]).json();
+    let json = stage.audit(&["verify", "--json"]).json();
     assert_eq!(json["records"], json!({ "from": "0", "checked": "700" }));
     assert_eq!(
         json["integrity"],
         json!({ "sound": true, "findings": [], "cut": false })
     );
     assert_eq!(json["completeness"]["answer"], "complete");
+    assert_eq!(json["history"], "sound");
     assert_eq!(json["size"], "700");
 }
 
@@ -164,14 +189,14 @@ fn what_was_tampered_with_is_found_live() {
         // The first half was verified before.
         let stage = Stage::new(&FakeLog::of(&events(300), &key));
         stage.audit(&["verify"]).ok();
-        for arguments in [&[][..], &["--full"]] {
+        for arguments in [&[][..], &["--new"]] {
             let done = stage.verify(&log, arguments);
             says(&done, UNSOUND, &["Integrity    BROKEN", words]);
             assert!(!done.stderr.contains("panicked"), "{done:?}");
         }
         // It was not remembered: the whole log still follows what was.
         says(
-            &stage.verify(&whole, &[]),
+            &stage.verify(&whole, &["--new"]),
             0,
             &["records 300 to 699, which follow"],
         );
@@ -303,19 +328,189 @@ fn another_key_is_not_taken_for_the_one_that_is_known() {
 }
 
 #[test]
-fn old_changes_are_found_by_a_full_check() {
+fn old_changes_are_found_and_new_alone_says_what_it_did_not_read() {
     let key = key();
     let whole = FakeLog::of(&events(700), &key);
     let stage = Stage::new(&whole);
     stage.audit(&["verify"]).ok();
     let mut log = whole;
     log.rebundle(0, |records| records[17][20] ^= 1);
-    says(&stage.verify(&log, &[]), 0, &["nothing new since"]);
+    let done = stage.verify(&log, &["--new"]);
+    says(&done, 0, &["records 0 to 699 were not read again"]);
+    assert!(!done.stdout.contains("every record"), "{done:?}");
     says(
-        &stage.verify(&log, &["--full"]),
+        &stage.verify(&log, &[]),
         UNSOUND,
         &["record 17 was changed"],
     );
+}
+
+/// What can be done to what questions are answered from, with what has to be
+/// said of it and its code.
+fn falsified(whole: &FakeLog) -> Vec<(FakeLog, &'static str, &'static str)> {
+    let with = |change: &dyn Fn(&mut FakeLog)| {
+        let mut log = whole.clone();
+        change(&mut log);
+        log
+    };
+    vec![
+        (
+            with(&|log| log.history[400].1[20] ^= 1),
+            "record 400 is not in the history as signed",
+            "history-changed",
+        ),
+        (
+            with(&|log| drop(log.history.drain(320..=329))),
+            "records 320 to 329 are missing from the history",
+            "history-missing",
+        ),
+        (
+            with(&|log| log.history.truncate(600)),
+            "records 600 to 699 are missing from the history",
+            "history-missing",
+        ),
+        (
+            with(&|log| log.history.clear()),
+            "to 699 are missing from the history",
+            "history-missing",
+        ),
+        (
+            with(&|log| log.history.insert(500, (500, event(501)))),
+            "record 500 is not in the history as signed",
+            "history-changed",
+        ),
+        (
+            with(&|log| log.unreadable_below = 450),
+            "day=2026-01-31/x.parquet was changed",
+            "history-changed",
+        ),
+    ]
+}
+
+#[test]
+fn what_answers_questions_is_compared_with_the_log() {
+    let key = key();
+    let whole = FakeLog::of(&events(700), &key);
+    for (log, words, code) in falsified(&whole) {
+        // The first half was verified before.
+        let stage = Stage::new(&FakeLog::of(&events(300), &key));
+        stage.audit(&["verify"]).ok();
+        for arguments in [&[][..], &["--new"]] {
+            let done = stage.verify(&log, arguments);
+            says(
+                &done,
+                UNSOUND,
+                &["Integrity    BROKEN", words, "History      BROKEN"],
+            );
+            // The log is whole, and so is what hosts numbered.
+            says(&done, UNSOUND, &["Completeness OK"]);
+            let json = stage.verify(&log, &[arguments, &["--json"]].concat());
+            let json: Value = serde_json::from_str(&json.stdout).unwrap();
+            assert_eq!(json["history"], "broken");
+            assert_eq!(json["integrity"]["sound"], false);
+            let finding = &json["integrity"]["findings"][0];
+            assert_eq!(finding["code"], code, "{finding}");
+            assert!(finding["first"].is_string() && finding["last"].is_string());
+        }
+        // It was not remembered.
+        says(
+            &stage.verify(&whole, &["--new"]),
+            0,
+            &["records 300 to 699, which follow"],
+        );
+    }
+    // Where the log itself is broken nothing can be said of the rest.
+    let stage = Stage::new(&whole);
+    let mut log = whole.clone();
+    log.rebundle(1, |records| records[144][20] ^= 1);
+    says(
+        &stage.verify(&log, &[]),
+        UNSOUND,
+        &["History      UNDETERMINED"],
+    );
+}
+
+#[test]
+fn an_export_is_compared_with_what_this_machine_saw() {
+    let key = key();
+    let stage = Stage::new(&FakeLog::of(&events(600), &key));
+    stage.audit(&["verify"]).ok();
+    let export = |log: &FakeLog, name: &str| {
+        // By somebody else.
+        let other = Stage::new(log);
+        let path = stage.program.path(name).display().to_string();
+        other.audit(&["export", &path]).ok();
+        path
+    };
+    let offline = |path: &str| stage.audit(&["verify", "--offline", path]);
+    let same = export(&FakeLog::of(&events(600), &key), "same");
+    let longer = export(&FakeLog::of(&events(800), &key), "longer.tar");
+    for path in [same, longer] {
+        let done = offline(&path);
+        says(&done, 0, &["Integrity    OK"]);
+        assert!(!done.stdout.contains("Warning"), "{done:?}");
+    }
+    let shorter = export(&FakeLog::of(&events(500), &key), "shorter");
+    says(
+        &offline(&shorter),
+        0,
+        &[
+            "Warning",
+            "it ends at 500 records, and this machine verified 600",
+            "its tail was cut",
+        ],
+    );
+    let mut records = events(600);
+    records[530] = numbered(531, &json!({ "kind": "exec", "outcome": "another" }));
+    let forked = export(&FakeLog::of(&records, &key), "forked");
+    says(&offline(&forked), UNSOUND, &["is forked"]);
+    records.extend((601..=700).map(event));
+    let rewritten = export(&FakeLog::of(&records, &key), "rewritten");
+    says(&offline(&rewritten), UNSOUND, &["was rewritten"]);
+    // Of another log this machine knows nothing.
+    let other = export(&FakeLog::of(&events(9), &super::log::key()), "other");
+    says(&offline(&other), 0, &["the key is the export's own"]);
+}
+
+#[test]
+fn forgetting_a_log_for_another_is_said() {
+    let (one, two) = (key(), key());
+    let stage = Stage::new(&FakeLog::of(&events(30), &one));
+    stage.audit(&["verify"]).ok();
+    let other = FakeLog::of(&events(40), &two);
+    let text = other.verifier_key.clone();
+    let done = stage.verify(&other, &["--key", &text]);
+    says(
+        &done,
+        0,
+        &[
+            "Warning",
+            "knew another log, of 30 records",
+            "it is forgotten",
+        ],
+    );
+    assert!(
+        done.stdout.contains(&one.verifier().to_string()),
+        "{done:?}"
+    );
+    let again = stage.audit(&["verify"]);
+    says(&again, 0, &["Integrity    OK"]);
+    assert!(!again.stdout.contains("Warning"), "{again:?}");
+}
+
+#[test]
+fn a_checkpoint_is_worth_keeping() {
+    let key = key();
+    let stage = Stage::new(&FakeLog::of(&events(600), &key));
+    stage.audit(&["verify"]).ok();
+    let back = FakeLog::of(&events(500), &key);
+    stage.approver.keep_log(back);
+    stage
+        .audit(&["checkpoint"])
+        .fails(UNSOUND, "does not go on from what was seen before");
+    let longer = FakeLog::of(&events(700), &key);
+    stage.approver.keep_log(longer.clone());
+    assert_eq!(stage.audit(&["checkpoint"]).ok(), longer.checkpoint);
 }
 
 #[test]
@@ -333,7 +528,7 @@ fn missing_events_are_told_apart_from_broken_integrity() {
     says(&stage.audit(&["verify"]), INCOMPLETE, &words);
     // It stays so: what never came does not come later.
     records.extend((301..=310).map(event));
-    let later = stage.verify(&FakeLog::of(&records, &key), &[]);
+    let later = stage.verify(&FakeLog::of(&records, &key), &["--new"]);
     says(
         &later,
         INCOMPLETE,

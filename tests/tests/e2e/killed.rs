@@ -50,10 +50,16 @@ impl Daemon {
 }
 
 /// Numbers that look random and are the same for the same seed.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
+    /// Of the seed that was given, or of the usual one.
+    pub(crate) fn thrown() -> Self {
+        let given = std::env::var("HOLDPOINT_TEST_SEED").ok();
+        Self(given.and_then(|text| text.parse().ok()).unwrap_or(0x5eed))
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         // xorshift64.
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -93,7 +99,7 @@ fn spooled(state_dir: &Path) -> BTreeMap<u64, Event> {
 
 /// The host's own events at the approver, by their number: how often, and the
 /// last one.
-async fn stored(approver: &Approver) -> BTreeMap<u64, (usize, Value)> {
+pub(crate) async fn stored(approver: &Approver) -> BTreeMap<u64, (usize, Value)> {
     let mut client = approver.reviewer("bob").await.audit();
     let mut stored: BTreeMap<u64, (usize, Value)> = BTreeMap::new();
     let mut page_token = String::new();
@@ -137,10 +143,8 @@ fn killed_at_any_moment_it_loses_nothing_that_is_not_declared() {
         );
         let config = write(directory.join("holdpointd.toml"), &config);
         let script = write(directory.join("script.toml"), &script());
-        let given = std::env::var("HOLDPOINT_TEST_SEED").ok();
-        let seed = given.and_then(|text| text.parse().ok()).unwrap_or(0x5eed);
-        eprintln!("seed {seed}");
-        let mut dice = Dice(seed);
+        let mut dice = Dice::thrown();
+        eprintln!("seed {}", dice.0);
         for _ in 0..ROUNDS {
             let daemon = Daemon::start(&config, &script);
             tokio::time::sleep(Duration::from_millis(150 + dice.below(900))).await;

@@ -402,6 +402,7 @@ fn attempted(draft: &mut Draft, texts: &mut Texts, request: &RequestRef) {
     // A draft of its own: these attributes are no part of the request's class.
     let class = Class::ProcessActivity;
     let mut inner = Draft::new(class, (1, "Launch"), attempt.word(), "");
+    inner.place = "unmapped.operation.";
     attempt.onto(&mut inner, texts);
     draft.observables.append(&mut inner.observables);
     parts::on_host(draft, texts, &request.host);
@@ -426,8 +427,7 @@ fn attempted(draft: &mut Draft, texts: &mut Texts, request: &RequestRef) {
         unmapped = unmapped.with("session", parts::session(texts, session));
     }
     if let Some(rule) = &context.rule {
-        unmapped = unmapped.with("rule", texts.text(&rule.name));
-        draft.body = rule_onto(std::mem::take(&mut draft.body), texts, rule);
+        unmapped = unmapped.and(rule_onto(draft, texts, rule));
     }
     add(draft, unmapped.with("operation", operation));
 }

@@ -39,11 +39,16 @@ pub(super) struct Draft {
     pub(super) message: String,
     pub(super) correlation: String,
     pub(super) control: Option<(Numbered, Numbered)>,
+    /// The body has attributes of the profile `security_control`.
+    pub(super) profiled: bool,
     /// Attributes of the class and its profiles.
     pub(super) body: Object,
     /// What OCSF has no place for.
     pub(super) unmapped: Object,
     pub(super) observables: Vec<Json>,
+    /// Where in the record the body will be: what is observed is named by its
+    /// place.
+    pub(super) place: &'static str,
 }
 
 impl Draft {
@@ -64,9 +69,11 @@ impl Draft {
             message: String::new(),
             correlation: String::new(),
             control: None,
+            profiled: false,
             body: Object::new(),
             unmapped: Object::new(),
             observables: Vec::new(),
+            place: "",
         }
     }
 
@@ -78,7 +85,7 @@ impl Draft {
         let (type_id, type_name) = kind.type_of();
         self.observables.push(
             Object::new()
-                .with("name", name)
+                .with("name", format!("{}{name}", self.place))
                 .with("type_id", type_id)
                 .with("type", type_name)
                 .with("value", value)
@@ -90,7 +97,7 @@ impl Draft {
     pub(super) fn finish(self, origin: &Origin, texts: Texts) -> Object {
         let (cut, raw) = texts.into_parts();
         let mut profiles = vec![Json::from("host")];
-        if self.control.is_some() {
+        if self.control.is_some() || self.profiled {
             profiles.push("security_control".into());
         }
         let product = Object::new()

@@ -69,6 +69,12 @@ fn operation(texts: &mut Texts, host: &HostRef, event: &OperationEvent) -> Draft
         texts.text(&host.hostname)
     );
     attempt.onto(&mut draft, texts);
+    if kind.is_none() {
+        // The class wants to know which process it is about.
+        let process = event.process.clone().unwrap_or_default();
+        let process = parts::process(texts, "process.path", &process);
+        draft.body = std::mem::take(&mut draft.body).with("process", process);
+    }
     parts::on_host(&mut draft, texts, host);
     let mut unmapped = Object::new()
         .text("basis", basis(event.basis()))
@@ -76,8 +82,7 @@ fn operation(texts: &mut Texts, host: &HostRef, event: &OperationEvent) -> Draft
         .text("request_id", texts.text(&event.request_id))
         .text("grant_id", texts.text(&event.grant_id));
     if let Some(rule) = &event.rule {
-        draft.body = rule_onto(std::mem::take(&mut draft.body), texts, rule);
-        unmapped = unmapped.with("rule", texts.text(&rule.name));
+        unmapped = unmapped.and(rule_onto(&mut draft, texts, rule));
     }
     if event.argv_cut {
         texts.cut();
@@ -87,13 +92,17 @@ fn operation(texts: &mut Texts, host: &HostRef, event: &OperationEvent) -> Draft
     draft
 }
 
-/// Adds what `rule` says of the operation.
-pub(super) fn rule_onto(body: Object, texts: &mut Texts, rule: &Rule) -> Object {
-    let body = body.with("policy", parts::policy(texts, rule));
-    match parts::risk(rule.risk()) {
-        Some((id, name)) => body.with("risk_level_id", id).with("risk_level", name),
-        None => body,
+/// Adds what `rule` says of the operation. Gives what OCSF has no place for.
+pub(super) fn rule_onto(draft: &mut Draft, texts: &mut Texts, rule: &Rule) -> Object {
+    draft.profiled = true;
+    let mut body = std::mem::take(&mut draft.body).with("policy", parts::policy(texts, rule));
+    let mut unmapped = Object::new().with("rule", texts.text(&rule.name));
+    if let Some((id, caption, word)) = parts::risk(rule.risk()) {
+        body = body.with("risk_level_id", id).with("risk_level", caption);
+        unmapped = unmapped.with("risk", word);
     }
+    draft.body = body;
+    unmapped
 }
 
 fn severity(action: Action, risk: Risk) -> Severity {

@@ -333,14 +333,14 @@ pub(super) fn policy(texts: &mut Texts, rule: &Rule) -> Object {
         .with("is_applied", true)
 }
 
-/// The word for a risk, and OCSF's number for it.
-pub(super) fn risk(risk: Risk) -> Option<(i64, &'static str)> {
+/// OCSF's number and caption for a risk, and our word.
+pub(super) fn risk(risk: Risk) -> Option<(i64, &'static str, &'static str)> {
     match risk {
         Risk::Unspecified => None,
-        Risk::Low => Some((1, "low")),
-        Risk::Medium => Some((2, "medium")),
-        Risk::High => Some((3, "high")),
-        Risk::Critical => Some((4, "critical")),
+        Risk::Low => Some((1, "Low", "low")),
+        Risk::Medium => Some((2, "Medium", "medium")),
+        Risk::High => Some((3, "High", "high")),
+        Risk::Critical => Some((4, "Critical", "critical")),
     }
 }
 

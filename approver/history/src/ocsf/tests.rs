@@ -1,8 +1,8 @@
 //! What every record promises.
 
 use holdpoint_proto::v1::{
-    Action, Basis, Connect, Exec, Operation, OperationEvent, Process, Rule, Session, Verdict,
-    event::Body, operation::Kind,
+    Action, Basis, Connect, Exec, Grant, Operation, OperationEvent, Outcome, Process,
+    RequestContext, Risk, Rule, Session, Verdict, event::Body, operation::Kind,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -171,6 +171,191 @@ fn bytes_that_are_no_text_are_kept_whole() {
     assert_eq!(record["unmapped"]["argv"][0], "curl");
     assert_eq!(record["unmapped"]["argv"][1]["text"], "\u{fffd}a");
     assert_eq!(record["unmapped"]["argv"][1]["base64"], "/2E=");
+}
+
+#[test]
+fn an_operation_nobody_knows_is_of_the_process_that_tried_it() {
+    let mut event = exec(Vec::new());
+    if let Some(Body::Operation(operation)) = &mut event.body {
+        operation.operation = None;
+    }
+    let record = read(&of_host_event(&host(), &[7; 16], &event, 9));
+    assert_eq!(record["type_uid"], 100_701);
+    assert_eq!(record["process"]["pid"], 41);
+    assert_eq!(record["process"]["file"]["path"], "/usr/bin/python3");
+    assert_eq!(record["unmapped"]["kind"], "unknown");
+}
+
+/// Everything the approver tells of one request for `operation`.
+fn told_of(operation: Kind) -> Vec<AuditRecord> {
+    let request = RequestRef {
+        id: "r1".into(),
+        host: host(),
+        digest: vec![1; 32],
+        operation_digest: vec![2; 32],
+        context: RequestContext {
+            operation: Some(Operation {
+                kind: Some(operation),
+            }),
+            process: Some(Process {
+                pid: 41,
+                executable: b"/usr/bin/python3".to_vec(),
+                ..Process::default()
+            }),
+            rule: Some(Rule {
+                name: "downloads".into(),
+                risk: Risk::High.into(),
+                ..Rule::default()
+            }),
+            ..RequestContext::default()
+        },
+    };
+    let (reviewer, reason) = ("bob".to_owned(), "because".to_owned());
+    let grant = Grant {
+        id: "g1".into(),
+        ..Grant::default()
+    };
+    vec![
+        AuditRecord::RequestOpened {
+            request: request.clone(),
+            deadline: 9,
+        },
+        AuditRecord::Decided {
+            request: request.clone(),
+            verdict: Verdict::Approve,
+            reviewer: reviewer.clone(),
+            reason: reason.clone(),
+            grant: Some(grant.clone()),
+        },
+        AuditRecord::Expired {
+            request: request.clone(),
+        },
+        AuditRecord::Withdrawn {
+            request: request.clone(),
+            reason: reason.clone(),
+        },
+        AuditRecord::OutcomeReported {
+            request: request.clone(),
+            outcome: Outcome::Released,
+            detail: String::new(),
+            expired: false,
+        },
+        AuditRecord::GrantIssued {
+            request: request.clone(),
+            grant,
+            reviewer: reviewer.clone(),
+        },
+        AuditRecord::GrantRevoked {
+            request: request.clone(),
+            grant_id: "g1".into(),
+            by: Actor::Local,
+            reason: reason.clone(),
+        },
+        AuditRecord::GrantEnded {
+            request: request.clone(),
+            grant_id: "g1".into(),
+            uses: 1,
+            detail: String::new(),
+        },
+        AuditRecord::FlagSet {
+            request,
+            reviewer,
+            reason,
+        },
+    ]
+}
+
+/// Records of all that has to do with one exec and one connect.
+fn about_operations() -> Vec<Value> {
+    let kinds = [
+        Kind::Exec(Exec {
+            path: b"/usr/bin/curl".to_vec(),
+            content_sha256: vec![3; 32],
+            ..Exec::default()
+        }),
+        Kind::Connect(Connect {
+            address: vec![10, 1, 2, 3],
+            port: 443,
+            ..Connect::default()
+        }),
+    ];
+    let mut records = Vec::new();
+    for kind in kinds {
+        let mut event = exec(Vec::new());
+        if let Some(Body::Operation(operation)) = &mut event.body {
+            operation.operation = Some(Operation {
+                kind: Some(kind.clone()),
+            });
+            operation.rule = Some(Rule {
+                name: "downloads".into(),
+                risk: Risk::High.into(),
+                ..Rule::default()
+            });
+        }
+        records.push(read(&of_host_event(&host(), &[7; 16], &event, 9)));
+        let told = told_of(kind);
+        records.extend(told.iter().map(|record| read(&of_audit(9, 0, record))));
+    }
+    records
+}
+
+#[test]
+fn attributes_of_a_profile_name_it() {
+    for record in about_operations() {
+        let profiles = record["metadata"]["profiles"].as_array().unwrap();
+        assert!(profiles.contains(&"security_control".into()), "{record:#}");
+        assert_eq!(record["policy"]["name"], "downloads");
+        assert_eq!(
+            (&record["risk_level_id"], &record["risk_level"]),
+            (&3.into(), &"High".into())
+        );
+        assert_eq!(record["unmapped"]["risk"], "high");
+        assert_eq!(record["unmapped"]["rule"], "downloads");
+    }
+    let logged_out = AuditRecord::LoggedOut {
+        username: "bob".into(),
+    };
+    let record = read(&of_audit(9, 0, &logged_out));
+    assert_eq!(record["metadata"]["profiles"], serde_json::json!(["host"]));
+}
+
+/// Whether `value` stands in what `found` is, or in one of a list.
+fn holds(found: &Value, value: &str) -> bool {
+    match found {
+        Value::String(text) => text == value,
+        Value::Number(number) => number.to_string() == value,
+        Value::Array(list) => list.iter().any(|one| holds(one, value)),
+        Value::Object(object) => object.get("value").is_some_and(|one| holds(one, value)),
+        _ => false,
+    }
+}
+
+#[test]
+fn what_is_observed_stands_where_its_name_says() {
+    let mut names = std::collections::BTreeSet::new();
+    for record in about_operations() {
+        for observable in record["observables"].as_array().unwrap() {
+            let (name, value) = (
+                observable["name"].as_str().unwrap(),
+                observable["value"].as_str().unwrap(),
+            );
+            let place = format!("/{}", name.replace('.', "/"));
+            let found = record.pointer(&place);
+            assert!(
+                found.is_some_and(|found| holds(found, value)),
+                "{name}: {record:#}"
+            );
+            names.insert(name.to_owned());
+        }
+    }
+    for name in [
+        "process.file.path",
+        "unmapped.operation.process.file.hashes",
+        "unmapped.operation.dst_endpoint.port",
+        "unmapped.reviewer",
+    ] {
+        assert!(names.contains(name), "{name} is not in {names:?}");
+    }
 }
 
 proptest! {

@@ -83,16 +83,10 @@ impl History {
         }
         let (context, snapshot, first_day) = (self.context.clone(), self.snapshot(), day(from));
         self.run(async move {
-            let files = snapshot.units.values().flat_map(|unit| &unit.files);
-            let files = files
-                .filter(|(day, _)| *day >= first_day)
-                .map(|(_, path)| path.clone())
-                .collect();
+            let units = snapshot.units.values().map(AsRef::as_ref);
+            let kept = in_files(&context, units, Some(&first_day)).await?;
             let fresh = in_memory(&context, snapshot.fresh)?;
-            for rows in [Some(fresh), in_files(&context, files).await?]
-                .into_iter()
-                .flatten()
-            {
+            for rows in [Some(fresh), kept].into_iter().flatten() {
                 let rows = rows.filter(filter.clone())?;
                 count_into(&mut histogram, rows.select_columns(&[TIME, "outcome"])?).await?;
             }

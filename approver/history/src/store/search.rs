@@ -1,17 +1,18 @@
 //! Records that match, newest first or in the order they came.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
-use arrow::{
-    array::{AsArray as _, RecordBatch},
-    datatypes::Int64Type,
-};
 use datafusion::{
     logical_expr::{Expr, SortExpr, ident},
     prelude::{DataFrame, SessionContext},
 };
+use tokio::task::spawn_blocking;
 
-use super::{History, Snapshot, in_files, in_memory};
+use super::{
+    History, Snapshot,
+    compare::{honest, read},
+    in_files, in_memory,
+};
 use crate::{
     HistoryError, Record,
     columns::{LOG_INDEX, RECORD},
@@ -54,8 +55,16 @@ impl History {
             before: before.unwrap_or(u64::MAX),
             ..self.begin(query)
         };
-        let mut records = self.run(search.newest(limit + 1)).await?;
-        let more = records.len() > limit;
+        // Of all records there is one before each but the first, so no more is
+        // looked at than was asked for.
+        let all = search.predicate.is_none();
+        let wanted = if all { limit } else { limit + 1 };
+        let mut records = self.run(search.page(wanted)).await?;
+        let more = if all {
+            records.len() == limit && records.last().is_some_and(|last| last.log_index > 0)
+        } else {
+            records.len() > limit
+        };
         records.truncate(limit);
         let next = records.last().filter(|_| more).map(|last| last.log_index);
         Ok(Page { records, next })
@@ -105,10 +114,26 @@ struct Search {
 }
 
 impl Search {
+    /// The newest that match.
+    async fn page(mut self, wanted: usize) -> Result<Vec<Record>, HistoryError> {
+        if self.predicate.is_none() {
+            // Of all records these are the newest, so nothing else is opened.
+            let end = self.before.min(self.snapshot.next);
+            self.from = end.saturating_sub(wanted as u64);
+            let records = self.newest(wanted).await?;
+            if records.len() == wanted || self.from == 0 {
+                return Ok(records);
+            }
+            // Unless some are missing.
+            self.from = 0;
+        }
+        self.newest(wanted).await
+    }
+
     /// From the newest backwards: the fresh ones, then round by round of files.
-    async fn newest(self, wanted: usize) -> Result<Vec<Record>, HistoryError> {
+    async fn newest(&self, wanted: usize) -> Result<Vec<Record>, HistoryError> {
         let mut records = self.fresh(wanted, false).await?;
-        let units: Vec<_> = self.snapshot.units.iter().rev().collect();
+        let units: Vec<_> = self.snapshot.units.values().rev().collect();
         for some in units.chunks(UNITS_AT_ONCE) {
             self.kept(some, &mut records, wanted, false).await?;
         }
@@ -117,7 +142,7 @@ impl Search {
 
     async fn oldest(self, wanted: usize) -> Result<Vec<Record>, HistoryError> {
         let mut records = Vec::new();
-        let units: Vec<_> = self.snapshot.units.iter().collect();
+        let units: Vec<_> = self.snapshot.units.values().collect();
         for some in units.chunks(UNITS_AT_ONCE) {
             self.kept(some, &mut records, wanted, true).await?;
         }
@@ -131,13 +156,15 @@ impl Search {
             return Ok(Vec::new());
         }
         let rows = in_memory(&self.context, self.snapshot.fresh.clone())?;
-        self.rows(rows, wanted, ascending).await
+        let rows = self.matching(rows)?;
+        let rows = rows.select_columns(&[LOG_INDEX, RECORD])?;
+        Ok(read(&sorted(rows, wanted, ascending)?.collect().await?))
     }
 
     /// Adds what matches in `units` until there are `wanted` records.
     async fn kept(
         &self,
-        units: &[(&u64, &Unit)],
+        units: &[&Arc<Unit>],
         records: &mut Vec<Record>,
         wanted: usize,
         ascending: bool,
@@ -145,27 +172,32 @@ impl Search {
         if records.len() >= wanted {
             return Ok(());
         }
-        let files: Vec<PathBuf> = units
-            .iter()
-            .filter(|(from, unit)| **from < self.before && unit.to > self.from)
-            .flat_map(|(_, unit)| &unit.files)
-            .filter(|(day, _)| self.since.as_ref().is_none_or(|since| day >= since))
-            .map(|(_, path)| path.clone())
-            .collect();
-        if let Some(rows) = in_files(&self.context, files).await? {
-            let missing = wanted - records.len();
-            records.append(&mut self.rows(rows, missing, ascending).await?);
+        let asked = |unit: &Unit| unit.from < self.before && unit.to > self.from;
+        let units: Vec<_> = units.iter().filter(|unit| asked(unit)).collect();
+        if self.predicate.is_none() {
+            // Whoever asks for everything gets what was written, or nothing.
+            let units: Vec<_> = units.iter().map(|unit| Arc::clone(unit)).collect();
+            spawn_blocking(move || units.iter().try_for_each(|unit| unit.verify())).await??;
         }
+        let units = units.iter().map(AsRef::as_ref);
+        let Some(rows) = in_files(&self.context, units, self.since.as_deref()).await? else {
+            return Ok(());
+        };
+        let missing = wanted - records.len();
+        let mut rows = self.matching(rows)?;
+        if self.predicate.is_some() {
+            rows = rows.select_columns(&[LOG_INDEX, RECORD])?;
+        }
+        let found = sorted(rows, missing, ascending)?.collect().await?;
+        records.append(&mut match self.predicate {
+            Some(_) => read(&found),
+            None => honest(&found)?,
+        });
         Ok(())
     }
 
-    async fn rows(
-        &self,
-        rows: DataFrame,
-        wanted: usize,
-        ascending: bool,
-    ) -> Result<Vec<Record>, HistoryError> {
-        let mut rows = rows;
+    /// Those of `rows` that are asked for.
+    fn matching(&self, mut rows: DataFrame) -> Result<DataFrame, HistoryError> {
         if self.from > 0 {
             rows = rows.filter(not_before(self.from))?;
         }
@@ -175,33 +207,15 @@ impl Search {
         if let Some(predicate) = &self.predicate {
             rows = rows.filter(predicate.clone())?;
         }
-        let sorted = rows
-            .select_columns(&[LOG_INDEX, RECORD])?
-            .sort(vec![order(ascending)])?
-            .limit(0, Some(wanted))?;
-        Ok(read(&sorted.collect().await?))
+        Ok(rows)
     }
+}
+
+fn sorted(rows: DataFrame, wanted: usize, ascending: bool) -> Result<DataFrame, HistoryError> {
+    let sorted = rows.sort(vec![order(ascending)])?;
+    Ok(sorted.limit(0, Some(wanted))?)
 }
 
 fn order(ascending: bool) -> SortExpr {
     ident(LOG_INDEX).sort(ascending, false)
-}
-
-/// The records of `batches`, which have their numbers and themselves.
-fn read(batches: &[RecordBatch]) -> Vec<Record> {
-    let mut records = Vec::new();
-    for batch in batches {
-        let numbers = batch.column(0).as_primitive_opt::<Int64Type>();
-        let texts = batch.column(1).as_string_opt::<i32>();
-        let (Some(numbers), Some(texts)) = (numbers, texts) else {
-            continue;
-        };
-        for row in 0..batch.num_rows() {
-            records.push(Record {
-                log_index: numbers.value(row).cast_unsigned(),
-                json: texts.value(row).as_bytes().to_vec(),
-            });
-        }
-    }
-    records
 }

@@ -1,9 +1,14 @@
-//! SQL over the table `events`: read-only, bounded in rows, time and memory.
+//! SQL over the table `events`: read-only, bounded in length, depth, rows, time
+//! and memory, two statements at a time.
 //!
 //! A statement sees that table and nothing else: no file, no setting, no other
-//! table, and nothing it says can change anything.
+//! table, and nothing it says can change anything. Whatever it says must leave
+//! the approver running.
 
-use std::time::Duration;
+mod plan;
+mod words;
+
+use std::{sync::Arc, time::Duration};
 
 use arrow::{
     array::{Array as _, ArrayRef, AsArray as _, RecordBatch},
@@ -11,23 +16,29 @@ use arrow::{
     util::display::{ArrayFormatter, FormatOptions},
 };
 use datafusion::{
-    error::DataFusionError, execution::context::SQLOptions, logical_expr::LogicalPlan,
+    dataframe::DataFrame,
+    error::DataFusionError,
+    execution::{context::SQLOptions, runtime_env::RuntimeEnv},
     prelude::SessionContext,
 };
 use futures::StreamExt as _;
 use serde_json::Value;
+use tokio::{runtime::Runtime, sync::Semaphore, time::timeout};
 
-use super::{History, Snapshot, in_files, in_memory};
+pub use plan::functions;
+
+use super::{AbortOnDrop, History, Snapshot, config, in_files, in_memory};
 use crate::{HistoryError, error::in_words};
 
-/// Longest a statement may take.
+/// Longest a statement may take, and longest it waits for its turn.
 const WITHIN: Duration = Duration::from_secs(30);
-/// Longest statement, in bytes.
-const SQL_MAX: usize = 64 * 1024;
 /// Most bytes of an answer, about.
 const ANSWER_MAX: usize = 32 * 1024 * 1024;
-/// Functions that make much of little in one step, past every bound.
-const BARRED: [&str; 3] = ["repeat", "lpad", "rpad"];
+/// Statements that are answered at once.
+const AT_ONCE: usize = 2;
+/// Rows that an expression is answered for at once: what it makes of them is in
+/// memory together.
+const BATCH_ROWS: usize = 128;
 
 /// What a statement found.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,29 +52,84 @@ pub struct Answer {
     pub cut: bool,
 }
 
+/// Where statements are answered.
+pub(super) struct Sql {
+    environment: Arc<RuntimeEnv>,
+    turns: Arc<Semaphore>,
+    /// Taken when dropped. A statement that is read for long keeps its thread,
+    /// and must not keep that of another question.
+    runtime: Option<Runtime>,
+}
+
+impl Sql {
+    pub(super) fn new(runtime: Runtime, environment: Arc<RuntimeEnv>) -> Self {
+        Self {
+            environment,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            runtime: Some(runtime),
+        }
+    }
+
+    /// Turns that are free.
+    #[cfg(test)]
+    pub(super) fn available(&self) -> usize {
+        self.turns.available_permits()
+    }
+
+    /// A context of its own: what one statement makes no other sees.
+    fn context(&self) -> SessionContext {
+        let config = config()
+            .with_batch_size(BATCH_ROWS)
+            .set_bool("datafusion.execution.enable_recursive_ctes", false);
+        let context = SessionContext::new_with_config_rt(config, Arc::clone(&self.environment));
+        // They make tables out of nothing.
+        let made: Vec<String> = context.state().table_functions().keys().cloned().collect();
+        for function in made {
+            context.deregister_udtf(&function);
+        }
+        context
+    }
+}
+
+impl Drop for Sql {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Waiting is not allowed where this may be dropped.
+            runtime.shutdown_background();
+        }
+    }
+}
+
 impl History {
     /// Answers `sql` with up to `limit` rows.
     pub async fn sql(&self, sql: &str, limit: usize) -> Result<Answer, HistoryError> {
-        if sql.len() > SQL_MAX {
-            return Err(HistoryError::Sql(format!(
-                "the statement has {} bytes; the most is {SQL_MAX}",
-                sql.len()
-            )));
-        }
-        let (config, environment) = (self.context.copied_config(), self.context.runtime_env());
-        let (snapshot, sql) = (self.snapshot(), sql.to_owned());
-        self.run(async move {
-            // A context of its own: what one statement makes no other sees.
-            let context = SessionContext::new_with_config_rt(config, environment);
-            let answer = tokio::time::timeout(WITHIN, answer(&context, snapshot, &sql, limit));
-            answer.await.map_err(|_| {
-                HistoryError::Sql(format!(
-                    "the statement took longer than {} s; ask for less, say with WHERE time > ...",
-                    WITHIN.as_secs()
-                ))
-            })?
-        })
-        .await
+        words::examine(sql)?;
+        let turn = Arc::clone(&self.sql.turns).acquire_owned();
+        let turn = timeout(WITHIN, turn).await.map_err(|_| {
+            HistoryError::Sql("others ask for SQL at the moment; try again later".to_owned())
+        })?;
+        let turn = turn.map_err(|_| HistoryError::Died)?;
+        let runtime = self.sql.runtime.as_ref().ok_or(HistoryError::Died)?;
+        let (context, snapshot, sql) = (self.sql.context(), self.snapshot(), sql.to_owned());
+        let mut task = AbortOnDrop(runtime.spawn(async move {
+            let answer = answer(&context, snapshot, &sql, limit).await;
+            // As long as the work lasts, whether anybody waits for it or not.
+            drop(turn);
+            answer
+        }));
+        let answered = timeout(WITHIN, &mut task.0).await.map_err(|_| {
+            HistoryError::Sql(format!(
+                "the statement took longer than {} s; ask for less, say with WHERE time > ...",
+                WITHIN.as_secs()
+            ))
+        })?;
+        answered.map_err(|error| {
+            if error.is_panic() {
+                HistoryError::Sql("the engine failed at this statement; ask otherwise".to_owned())
+            } else {
+                HistoryError::Died
+            }
+        })?
     }
 }
 
@@ -73,29 +139,14 @@ async fn answer(
     sql: &str,
     limit: usize,
 ) -> Result<Answer, HistoryError> {
-    let files = snapshot.units.into_values().flat_map(|unit| unit.files);
-    let files = files.map(|(_, path)| path).collect();
-    let mut events = in_memory(context, snapshot.fresh)?;
-    if let Some(kept) = in_files(context, files).await? {
+    // Its files stay until all is read.
+    let units = snapshot.units;
+    let mut events = in_memory(context, sliced(&snapshot.fresh))?;
+    if let Some(kept) = in_files(context, units.values().map(AsRef::as_ref), None).await? {
         events = kept.union(events)?;
     }
     context.register_table("events", events.into_view())?;
-    for function in BARRED {
-        context.deregister_udf(function);
-    }
-    let options = SQLOptions::new()
-        .with_allow_ddl(false)
-        .with_allow_dml(false)
-        .with_allow_statements(false);
-    let found = context.sql_with_options(sql, options).await.map_err(said)?;
-    if matches!(
-        found.logical_plan(),
-        LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_)
-    ) {
-        return Err(HistoryError::Sql(
-            "only SELECT is answered, also with WITH before it".to_owned(),
-        ));
-    }
+    let found = planned(context, sql).await.map_err(said)?;
     let columns = found.schema().fields().iter();
     let mut answer = Answer {
         columns: columns.map(|field| field.name().clone()).collect(),
@@ -118,6 +169,29 @@ async fn answer(
         }
     }
     Ok(answer)
+}
+
+/// The same rows, no more than are answered for at once in each batch.
+fn sliced(batches: &[RecordBatch]) -> Vec<RecordBatch> {
+    let slices = |batch: &RecordBatch| {
+        let (batch, rows) = (batch.clone(), batch.num_rows());
+        let from = (0..rows).step_by(BATCH_ROWS);
+        from.map(move |from| batch.slice(from, BATCH_ROWS.min(rows - from)))
+    };
+    batches.iter().flat_map(slices).collect()
+}
+
+/// What `sql` asks for, if it may.
+async fn planned(context: &SessionContext, sql: &str) -> Result<DataFrame, DataFusionError> {
+    let plan = context.state().create_logical_plan(sql).await?;
+    // First: whatever else looks at the plan goes all the way down.
+    plan::examine(&plan)?;
+    let options = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
+    options.verify_plan(&plan)?;
+    context.execute_logical_plan(plan).await
 }
 
 /// What the engine says of a statement is for whoever wrote it, except where its

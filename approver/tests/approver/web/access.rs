@@ -172,6 +172,7 @@ async fn a_tools_decision_is_told_from_its_persons() {
         let digest = json!(data_encoding::HEXLOWER.encode(&request.digest));
         let path = format!("/requests/{}/decision", request.request_id);
         client.post(&path, &decision("deny", &digest)).await.ok();
+        host.decision().await;
         let seen = bob.get("/events?q=kind:decision&limit=1").await.ok();
         let user = &seen["events"][0]["record"]["actor"]["user"];
         assert_eq!(

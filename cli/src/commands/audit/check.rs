@@ -1,17 +1,19 @@
-//! The check itself: signature, history, records, completeness, in this order,
-//! and as far as each lets the next be judged.
+//! The check itself: signature, what was seen before, records, completeness, what
+//! answers questions, in this order, and as far as each lets the next be judged.
 
 use holdpoint_evidence::{
     Checkpoint, Hash, VerifierKey,
     audit::{self, HistoryError, Report, Source, SourceTiles, peaks},
     checkpoint::CheckpointError,
     completeness::Completeness,
+    entry::leaf_of,
     tiles::Tree,
 };
 use jiff::Timestamp;
 
 use super::{
     AuditError,
+    history::compare,
     live::Live,
     memory::{Memory, Turn},
     sighting,
@@ -31,12 +33,42 @@ pub(super) trait Checked: Source<Error = AuditError> {
     fn walk_begins(&mut self) {}
 }
 
-/// Something that is wrong with the log as a whole.
+/// Which records are read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Reading {
+    /// All of them.
+    All,
+    /// Those that came since the last time.
+    New,
+}
+
+/// What is known of a log before it is looked at, and what is to be.
+pub(super) struct Task<'a> {
+    pub(super) known: Option<&'a Memory>,
+    pub(super) reading: Reading,
+    /// It is a copy: a shorter one than was seen may be of an earlier time.
+    pub(super) copy: bool,
+}
+
+/// Something that is wrong with the log as a whole, or with the history.
 #[derive(Debug)]
 pub(super) struct Problem {
     /// A word for programs.
     pub(super) code: &'static str,
     pub(super) text: String,
+    /// First and last of the records it is about, if it is about some.
+    pub(super) records: Option<(u64, u64)>,
+}
+
+/// The history, as far as it was compared with the log.
+#[derive(Debug)]
+pub(super) enum History {
+    /// There is none here.
+    Absent,
+    /// The log can't say what should be in it.
+    Undetermined,
+    /// It was compared, and this is wrong.
+    Compared(Vec<Problem>),
 }
 
 /// What a check found.
@@ -54,6 +86,9 @@ pub(super) struct Outcome {
     pub(super) problems: Vec<Problem>,
     pub(super) report: Report,
     pub(super) completeness: Completeness,
+    pub(super) history: History,
+    /// Of the records that were read.
+    leaves: Vec<Hash>,
     /// Where an export was written to.
     pub(super) exported: Option<String>,
 }
@@ -61,7 +96,11 @@ pub(super) struct Outcome {
 impl Outcome {
     /// Nothing was changed.
     pub(super) fn is_sound(&self) -> bool {
-        self.problems.is_empty() && self.report.is_sound()
+        let history = match &self.history {
+            History::Compared(problems) => problems.is_empty(),
+            History::Absent | History::Undetermined => true,
+        };
+        self.problems.is_empty() && self.report.is_sound() && history
     }
 
     /// Whether completeness can be judged: what is not the signed records says
@@ -81,29 +120,48 @@ pub(super) fn open(note: &str, key: &VerifierKey) -> Result<Checkpoint, Checkpoi
     Checkpoint::open(note.as_bytes(), key)
 }
 
-/// Checks a running approver's log and, if it is sound, remembers it.
+/// Checks a running approver's log and what it answers from and, if both are
+/// sound, remembers the log.
 pub(super) fn live(
     live: &mut Live,
     trusted: Trusted,
     turn: &Turn,
-    full: bool,
+    reading: Reading,
 ) -> Result<Outcome, AuditError> {
     let (note, served) = live.checkpoint()?;
-    let outcome = check(live, &note, &served, trusted, turn.known(), full)?;
-    remember(live, &outcome, note, turn)?;
+    let task = Task {
+        known: turn.known(),
+        reading,
+        copy: false,
+    };
+    let mut outcome = check(live, &note, &served, trusted, &task)?;
+    outcome.history = if outcome.tells_completeness() {
+        let leaves = std::mem::take(&mut outcome.leaves);
+        History::Compared(compare(live, outcome.from, &leaves)?)
+    } else {
+        History::Undetermined
+    };
+    remember(live, &mut outcome, note, turn)?;
     Ok(outcome)
 }
 
 /// Remembers what was found, if the log is sound.
 pub(super) fn remember<S: Source<Error = AuditError>>(
     source: S,
-    outcome: &Outcome,
+    outcome: &mut Outcome,
     note: String,
     turn: &Turn,
 ) -> Result<(), AuditError> {
     let Some(checkpoint) = outcome.checkpoint.as_ref().filter(|_| outcome.is_sound()) else {
         return Ok(());
     };
+    if let Some(other) = turn.known().filter(|known| known.key != outcome.key) {
+        outcome.warnings.push(format!(
+            "this context knew another log, of {} records with the key {}: it is forgotten, and \
+             this one is remembered from now on",
+            other.checkpoint.size, other.key
+        ));
+    }
     let mut tree = Tree::new(SourceTiles(source), checkpoint.size);
     turn.remember(&Memory {
         key: outcome.key.clone(),
@@ -122,8 +180,7 @@ pub(super) fn check<S: Checked>(
     note: &str,
     served: &VerifierKey,
     trusted: Trusted,
-    known: Option<&Memory>,
-    full: bool,
+    task: &Task<'_>,
 ) -> Result<Outcome, AuditError> {
     let mut outcome = Outcome {
         first_use: trusted.key.is_none(),
@@ -135,12 +192,15 @@ pub(super) fn check<S: Checked>(
         problems: Vec::new(),
         report: Report::default(),
         completeness: Completeness::default(),
+        history: History::Absent,
+        leaves: Vec::new(),
         exported: None,
     };
     if *served != outcome.key {
         outcome.problems.push(Problem {
             code: "other-key",
             text: format!("the log comes with another key than the trusted one: {served}"),
+            records: None,
         });
     }
     let checkpoint = match open(note, &outcome.key) {
@@ -149,22 +209,27 @@ pub(super) fn check<S: Checked>(
             outcome.problems.push(Problem {
                 code: "checkpoint",
                 text: error.to_string(),
+                records: None,
             });
             return Ok(outcome);
         }
     };
     if let Some(kept) = &trusted.kept {
         let kept = Checkpoint::open(kept, &outcome.key)?;
-        let problem = history(source, &kept, None, &checkpoint)?;
+        let problem = goes_on(source, &kept, None, &checkpoint)?;
         outcome.problems.extend(problem);
     }
-    let known = known.filter(|known| known.key == outcome.key);
+    let known = task.known.filter(|known| known.key == outcome.key);
     if let Some(known) = known {
-        let problem = history(source, &known.checkpoint, Some(known), &checkpoint)?;
-        outcome.problems.extend(problem);
+        if task.copy && checkpoint.size < known.checkpoint.size {
+            outcome.warnings.push(older(&checkpoint, known));
+        } else {
+            let problem = goes_on(source, &known.checkpoint, Some(known), &checkpoint)?;
+            outcome.problems.extend(problem);
+        }
     }
     if let Some(known) = known
-        && !full
+        && task.reading == Reading::New
         && outcome.problems.is_empty()
     {
         outcome.from = known.checkpoint.size;
@@ -172,17 +237,29 @@ pub(super) fn check<S: Checked>(
         outcome.completeness = known.completeness.clone();
     }
     source.walk_begins();
-    let completeness = &mut outcome.completeness;
+    let (completeness, leaves) = (&mut outcome.completeness, &mut outcome.leaves);
     outcome.report = audit::walk(&mut *source, &checkpoint, outcome.from, |index, record| {
         sighting::see(completeness, index, record);
+        leaves.push(leaf_of(record));
         Ok(())
     })?;
     outcome.checkpoint = Some(checkpoint);
     Ok(outcome)
 }
 
+/// What is to be said of a copy that ends before what was seen.
+fn older(copy: &Checkpoint, known: &Memory) -> String {
+    format!(
+        "it ends at {} records, and this machine verified {} at {}: it was made before that, or \
+         its tail was cut",
+        copy.size,
+        known.checkpoint.size,
+        known.verified_at.strftime("%Y-%m-%d %H:%M:%SZ")
+    )
+}
+
 /// What is wrong if `new` does not continue `old`.
-fn history<S: Source<Error = AuditError>>(
+fn goes_on<S: Source<Error = AuditError>>(
     source: &mut S,
     old: &Checkpoint,
     known: Option<&Memory>,
@@ -202,6 +279,7 @@ fn history<S: Source<Error = AuditError>>(
                  {new} to {} are gone",
                 old - 1
             ),
+            records: Some((new, old - 1)),
         }),
         Err(error @ (HistoryError::Forked { .. } | HistoryError::Rewritten(_))) => {
             let code = match error {
@@ -215,11 +293,13 @@ fn history<S: Source<Error = AuditError>>(
             Some(Problem {
                 code,
                 text: format!("{error} ({seen}){place}"),
+                records: None,
             })
         }
         Err(error @ HistoryError::Unprovable(_)) => Some(Problem {
             code: "unprovable",
             text: error.to_string(),
+            records: None,
         }),
     })
 }

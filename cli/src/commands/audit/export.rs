@@ -16,7 +16,7 @@ use jiff::Timestamp;
 
 use super::{
     AuditError,
-    check::{Checked, Outcome, Trusted, check, remember},
+    check::{Checked, Outcome, Reading, Task, Trusted, check, remember},
     live::Live,
     memory::Turn,
     offline::{CHECKPOINT, KEY},
@@ -71,13 +71,18 @@ pub(super) fn export(
         sink: &mut sink,
         walking: false,
     };
-    let mut outcome = check(&mut copying, &note, &served, trusted, turn.known(), true)?;
+    let task = Task {
+        known: turn.known(),
+        reading: Reading::All,
+        copy: false,
+    };
+    let mut outcome = check(&mut copying, &note, &served, trusted, &task)?;
     sink.put(KEY, format!("{key}\n").as_bytes())?;
     sink.put("README", README.as_bytes())?;
     sink.put(CHECKPOINT, note.as_bytes())?;
     sink.finish()?;
     outcome.exported = Some(path.display().to_string());
-    remember(live, &outcome, note, turn)?;
+    remember(live, &mut outcome, note, turn)?;
     Ok(outcome)
 }
 

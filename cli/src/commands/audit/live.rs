@@ -7,7 +7,11 @@ use holdpoint_proto::v1::{
 use tokio::runtime::Runtime;
 use tonic::Code;
 
-use super::{AuditError, check::Checked};
+use super::{
+    AuditError,
+    check::Checked,
+    history::{Page, Pages},
+};
 use crate::{
     contexts::Context,
     failure::Failure,
@@ -107,3 +111,28 @@ impl Source for Live {
 }
 
 impl Checked for Live {}
+
+impl Pages for Live {
+    type Error = AuditError;
+
+    fn page(&mut self, token: &str, most: u64) -> Result<Result<Page, String>, AuditError> {
+        let everything = SearchEventsRequest {
+            query: String::new(),
+            page_size: u32::try_from(most).map_or(PAGE, |most| most.min(PAGE)),
+            page_token: token.to_owned(),
+        };
+        let call = self.client.search_events(timed(everything));
+        match self.runtime.block_on(call) {
+            Ok(answer) => {
+                let answer = answer.into_inner();
+                let records = answer.records.into_iter();
+                Ok(Ok(Page {
+                    records: records.map(|one| (one.log_index, one.json)).collect(),
+                    next: answer.next_page_token,
+                }))
+            }
+            Err(status) if status.code() == Code::DataLoss => Ok(Err(status.message().to_owned())),
+            Err(status) => Err(self.peer.failed(&status).into()),
+        }
+    }
+}

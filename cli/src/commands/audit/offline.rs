@@ -10,7 +10,8 @@ use holdpoint_evidence::{Resource, VerifierKey, audit::Source, note::NOTE_MAX};
 
 use super::{
     AuditError,
-    check::{Checked, Outcome, Trusted, check},
+    check::{Checked, Outcome, Reading, Task, Trusted, check},
+    memory::Memory,
     tar::Archive,
 };
 
@@ -27,12 +28,12 @@ enum Export {
     Archive(Archive),
 }
 
-/// Checks the export at `path`. `known` is the key of the log that this context
-/// knows.
+/// Checks the export at `path`. `known` is what this context knows of its log, and
+/// counts if it is of the same key.
 pub(super) fn verify(
     path: &Path,
     trusted: Trusted,
-    known: Option<&VerifierKey>,
+    known: Option<&Memory>,
 ) -> Result<Outcome, AuditError> {
     let mut export = Export::open(path)?;
     let no_export = |message: String| AuditError::NoExport {
@@ -50,8 +51,13 @@ pub(super) fn verify(
         .trim_end()
         .parse()
         .map_err(|error| no_export(format!("{KEY}: {error}")))?;
-    let pinned = trusted.key.is_some() || known == Some(&served);
-    let mut outcome = check(&mut export, &note, &served, trusted, None, true)?;
+    let pinned = trusted.key.is_some() || known.is_some_and(|known| known.key == served);
+    let task = Task {
+        known,
+        reading: Reading::All,
+        copy: true,
+    };
+    let mut outcome = check(&mut export, &note, &served, trusted, &task)?;
     outcome.first_use = false;
     if !pinned {
         outcome.warnings.push(format!(

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use holdpoint_evidence::completeness::{Completeness, Hole, Host};
 use serde_json::{Value, json};
 
-use super::check::Outcome;
+use super::check::{History, Outcome, Problem};
 use crate::escape;
 
 /// Gaps of a host that are listed in the text; JSON has all that are kept.
@@ -39,15 +39,8 @@ pub(super) fn text(outcome: &Outcome) -> String {
     for warning in &outcome.warnings {
         line("Warning", &escape::sentence(warning));
     }
-    line(
-        "Integrity",
-        if outcome.is_sound() {
-            "OK: every record is the one that was signed, in its place"
-        } else {
-            "BROKEN"
-        },
-    );
-    for problem in &outcome.problems {
+    line("Integrity", integrity(outcome));
+    for problem in outcome.problems.iter().chain(history(outcome)) {
         line("", &escape::sentence(&problem.text));
     }
     for finding in &outcome.report.findings {
@@ -55,6 +48,21 @@ pub(super) fn text(outcome: &Outcome) -> String {
     }
     if outcome.report.cut {
         line("", "and more: the check ended early");
+    }
+    match &outcome.history {
+        History::Absent => {}
+        History::Undetermined => line(
+            "History",
+            "UNDETERMINED: the log does not tell which records should answer questions",
+        ),
+        History::Compared(problems) if problems.is_empty() => line(
+            "History",
+            "OK: questions are answered from the same records",
+        ),
+        History::Compared(_) => line(
+            "History",
+            "BROKEN: questions are answered from other records than were signed",
+        ),
     }
     let answer = if outcome.is_incomplete() {
         "INCOMPLETE: events are missing that nobody declared"
@@ -70,17 +78,38 @@ pub(super) fn text(outcome: &Outcome) -> String {
     text
 }
 
+fn integrity(outcome: &Outcome) -> &'static str {
+    match (outcome.is_sound(), outcome.since) {
+        (false, _) => "BROKEN",
+        (true, None) => "OK: every record is the one that was signed, in its place",
+        (true, Some(_)) => {
+            "OK: the records that were checked are the ones that were signed, in their place"
+        }
+    }
+}
+
+fn history(outcome: &Outcome) -> &[Problem] {
+    match &outcome.history {
+        History::Compared(problems) => problems,
+        History::Absent | History::Undetermined => &[],
+    }
+}
+
 fn checked(outcome: &Outcome, size: u64) -> String {
     match (outcome.since, size.checked_sub(1)) {
         (_, None) => "there are no records yet".to_owned(),
         (None, Some(last)) => format!("records 0 to {last}"),
         (Some(since), Some(last)) => {
             let since = since.strftime("%Y-%m-%d %H:%M:%SZ");
-            if outcome.from > last {
-                format!("nothing new since {since}; the log is the same")
+            let from = outcome.from;
+            let unread = match from.checked_sub(1) {
+                None => String::new(),
+                Some(before) => format!("; records 0 to {before} were not read again"),
+            };
+            if from > last {
+                format!("nothing new since {since}, and the log continues it{unread}")
             } else {
-                let from = outcome.from;
-                format!("records {from} to {last}, which follow what was verified {since}")
+                format!("records {from} to {last}, which follow what was verified {since}{unread}")
             }
         }
     }
@@ -135,11 +164,8 @@ fn hosts(completeness: &Completeness, line: &mut impl FnMut(&str, &str)) {
 
 /// `outcome` as JSON.
 pub(super) fn json(outcome: &Outcome) -> Value {
-    let mut findings: Vec<Value> = outcome
-        .problems
-        .iter()
-        .map(|problem| json!({ "code": problem.code, "text": problem.text }))
-        .collect();
+    let problems = outcome.problems.iter().chain(history(outcome));
+    let mut findings: Vec<Value> = problems.map(problem).collect();
     findings.extend(outcome.report.findings.iter().map(|finding| {
         json!({
             "code": finding.flaw.code(),
@@ -173,12 +199,27 @@ pub(super) fn json(outcome: &Outcome) -> Value {
             "findings": findings,
             "cut": outcome.report.cut,
         },
+        "history": match &outcome.history {
+            History::Absent => "not-here",
+            History::Undetermined => "undetermined",
+            History::Compared(problems) if problems.is_empty() => "sound",
+            History::Compared(_) => "broken",
+        },
         "completeness": {
             "answer": answer,
             "hosts": hosts,
             "unreadable": outcome.completeness.unreadable.to_string(),
         },
     })
+}
+
+fn problem(problem: &Problem) -> Value {
+    let mut value = json!({ "code": problem.code, "text": problem.text });
+    if let Some((first, last)) = problem.records {
+        value["first"] = json!(first.to_string());
+        value["last"] = json!(last.to_string());
+    }
+    value
 }
 
 fn host((id, host): (&String, &Host)) -> Value {
