@@ -34,14 +34,12 @@ pub(super) async fn told(
         return Ok(());
     };
     seen(conn, host_id, session, at).await?;
-    if event.ended {
-        sqlx::query("UPDATE sessions SET ended_at = ? WHERE host_id = ? AND id = ?")
-            .bind(at.get())
-            .bind(host_id)
-            .bind(&session.id)
-            .execute(&mut *conn)
-            .await?;
-    }
+    sqlx::query("UPDATE sessions SET ended_at = ? WHERE host_id = ? AND id = ?")
+        .bind(event.ended.then_some(at.get()))
+        .bind(host_id)
+        .bind(&session.id)
+        .execute(&mut *conn)
+        .await?;
     if let Some(root) = &event.root {
         let place = Place {
             host_id,
@@ -50,6 +48,21 @@ pub(super) async fn told(
         };
         place.process(conn, root, None).await?;
     }
+    Ok(())
+}
+
+/// The daemon of `host_id` starts. It tells next which sessions there are; all
+/// others ended while no daemon ran.
+pub(super) async fn over(
+    conn: &mut SqliteConnection,
+    host_id: &str,
+    at: Millis,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE sessions SET ended_at = ? WHERE host_id = ? AND ended_at IS NULL")
+        .bind(at.get())
+        .bind(host_id)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

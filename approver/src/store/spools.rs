@@ -5,7 +5,7 @@
 //! so whatever dies in between, a batch that comes again adds nothing twice.
 
 use holdpoint_history::audit::HostRef;
-use holdpoint_proto::v1::{Event, Gap, GapCause, event::Body};
+use holdpoint_proto::v1::{Event, Gap, GapCause, Lifecycle, event::Body};
 use sqlx::SqliteConnection;
 
 use super::{
@@ -145,6 +145,9 @@ async fn project(
         Some(Body::Session(session)) => sessions::told(conn, &host.id, session, at).await?,
         Some(Body::Gap(_)) => return Ok(true),
         Some(Body::Grant(grant)) => grants::told(conn, &host.id, grant, now).await?,
+        Some(Body::Enforcement(event)) if event.lifecycle() == Lifecycle::Started => {
+            sessions::over(conn, &host.id, at).await?;
+        }
         Some(Body::Enforcement(_) | Body::Policy(_)) | None => {}
     }
     Ok(false)

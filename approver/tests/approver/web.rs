@@ -32,6 +32,8 @@ mod login;
 mod monitor;
 #[path = "web/requests.rs"]
 mod requests;
+#[path = "web/sessions.rs"]
+mod sessions;
 #[path = "web/stream.rs"]
 mod stream;
 
