@@ -45,12 +45,15 @@ pub struct Config {
     pub log: Log,
 }
 
-/// Bounds that keep one host from filling the queue of all reviewers.
+/// Bounds that keep one host from filling the queue of all reviewers, and
+/// strangers from keeping the hosts out.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Most requests of one host that may be pending at a time.
     pub pending_per_host: NonZeroU32,
+    /// Most connections of hosts and tools at a time.
+    pub connections: NonZeroU32,
 }
 
 /// Why there is no usable configuration.
@@ -93,6 +96,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             pending_per_host: NonZeroU32::MIN.saturating_add(9_999),
+            connections: NonZeroU32::MIN.saturating_add(8_191),
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod logging;
 pub mod setup;
 
 mod ca;
+mod connection;
 mod error_chain;
 mod grpc;
 mod http;

@@ -4,14 +4,15 @@
 //! Knows nothing of what is served. Nobody is logged in yet when this code runs:
 //! a stranger must not be able to hold anything here for long.
 
+mod http2;
 mod patient;
 mod tls;
 
 use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::Request};
-use hyper::{body::Incoming, server::conn::http1, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -22,6 +23,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 use tower::ServiceExt as _;
 
+use crate::connection::{FIRST_CALL_WITHIN, tune};
 use patient::Patient;
 
 pub use tls::TlsError;
@@ -29,17 +31,12 @@ pub(crate) use tls::configure;
 
 /// Longest time for the TLS handshake, and for the head of a request.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-const HEAD_WITHIN: Duration = Duration::from_secs(15);
+const HEAD_WITHIN: Duration = FIRST_CALL_WITHIN;
 /// Longest time in which a peer takes nothing of what we have for it.
 const WRITE_WITHIN: Duration = Duration::from_secs(30);
 /// Most headers of a request, and most bytes of them.
 const HEADERS_MAX: usize = 64;
 const HEAD_BYTES_MAX: usize = 32 * 1024;
-/// Most requests of one HTTP/2 connection at a time.
-const CONCURRENT_MAX: u32 = 100;
-/// Streams a peer may open and reset before it is cut off.
-const RESETS_MAX: usize = 20;
-const PING_EVERY: Duration = Duration::from_secs(20);
 /// Pause after a failure, so that a lasting one is not met in a tight loop.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -107,16 +104,14 @@ async fn connection(
     app: Router,
     closed: watch::Receiver<bool>,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
+    tune(&stream);
     let stream = Patient::new(stream, WRITE_WITHIN);
     let Some(acceptor) = tls else {
         return one(stream, peer, app, closed).await;
     };
     match time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await {
         Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-            two(stream, peer, app, closed).await;
+            http2::serve(stream, peer, app, over(closed)).await;
         }
         Ok(Ok(stream)) => one(stream, peer, app, closed).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS failed"),
@@ -136,38 +131,6 @@ async fn one(
         .header_read_timeout(HEAD_WITHIN)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(
-            TokioIo::new(stream),
-            service_fn(move |request| call(app.clone(), peer, request)),
-        );
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = over(closed) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "connection failed");
-    }
-}
-
-/// Speaks HTTP/2.
-async fn two(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
-    app: Router,
-    closed: watch::Receiver<bool>,
-) {
-    let connection = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(CONCURRENT_MAX)
-        .max_pending_accept_reset_streams(RESETS_MAX)
-        .max_local_error_reset_streams(RESETS_MAX)
-        .max_header_list_size(HEAD_BYTES_MAX as u32)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_EVERY)
         .serve_connection(
             TokioIo::new(stream),
             service_fn(move |request| call(app.clone(), peer, request)),

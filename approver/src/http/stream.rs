@@ -37,8 +37,9 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often a client's login is checked.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
-/// Events that may wait for a slow client, and how long it may take none.
-const BUFFER: usize = 16;
+/// Events that may wait for a slow client, and how long it may take none. Each may
+/// be as large as a request is.
+const BUFFER: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");

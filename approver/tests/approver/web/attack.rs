@@ -7,6 +7,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
     time::timeout,
 };
 
@@ -228,11 +229,33 @@ async fn too_many_headers_are_refused_and_others_served_on() {
 async fn whoever_says_nothing_is_shown_the_door() {
     let approver = Approver::start().await;
     let nobody = Client::of(&approver);
+    let host = Client {
+        address: approver.config.listen,
+        ..nobody.clone()
+    };
     let mut slow = nobody.connect().await;
     slow.write_all(b"GET / HTTP/1.1\r\nx-slow: ").await.unwrap();
-    let mut answer = Vec::new();
-    let ended = timeout(Duration::from_secs(25), slow.read_to_end(&mut answer)).await;
-    assert!(ended.is_ok(), "the connection is still open");
+    let silent = nobody.connect_with(&[b"h2"]).await;
+    let (silent_host, mut speaking_host) = (
+        host.connect_with(&[b"h2"]).await,
+        host.connect_with(&[b"h2"]).await,
+    );
+    speaking_host
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await
+        .unwrap();
+    let ended = async |name: &str, mut stream: super::TlsStream<TcpStream>| {
+        let mut answer = Vec::new();
+        let ended = timeout(Duration::from_secs(25), stream.read_to_end(&mut answer)).await;
+        assert!(ended.is_ok(), "{name}: the connection is still open");
+    };
+    tokio::join!(
+        ended("slow", slow),
+        ended("silent", silent),
+        ended("silent, over gRPC", silent_host),
+        ended("without a call, over gRPC", speaking_host),
+    );
+    approver.login("bob").await;
 }
 
 #[tokio::test]
