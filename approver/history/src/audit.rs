@@ -27,6 +27,8 @@ pub enum AuditRecord {
         verdict: Verdict,
         /// Who.
         reviewer: String,
+        /// Id of their API token, if a tool answered with it.
+        token: Option<String>,
         /// Why.
         reason: String,
         /// What an approval gives beyond this operation.
@@ -113,7 +115,8 @@ pub enum AuditRecord {
     },
     /// Somebody failed to log in.
     LoginRefused {
-        /// The account they named. Not checked to exist.
+        /// The account they named; `(unknown)` if there is none, for people type
+        /// their password here by mistake.
         username: String,
         /// Where from, if known.
         from: Option<IpAddr>,
@@ -134,7 +137,8 @@ pub enum AuditRecord {
         /// Who made it.
         by: Actor,
     },
-    /// An account's role or password was changed.
+    /// An account's role or password was changed, the password also by its
+    /// person.
     UserChanged {
         /// The account.
         username: String,
@@ -159,6 +163,15 @@ pub enum AuditRecord {
         /// Milliseconds since the epoch.
         expires_at: i64,
         /// Who made it.
+        by: Actor,
+    },
+    /// A token that let no host in yet was revoked.
+    TokenRevoked {
+        /// Its id.
+        id: String,
+        /// Its label.
+        label: String,
+        /// Who revoked it.
         by: Actor,
     },
     /// An API token was made.
@@ -259,10 +272,27 @@ pub struct RequestRef {
 /// Who did something.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Actor {
-    /// An account.
+    /// An account, by a login.
     Person(String),
+    /// A tool, with an API token of an account.
+    Tool {
+        /// The account.
+        person: String,
+        /// The token's id.
+        token: String,
+    },
     /// Whoever may use the approver's own command line on its machine.
     Local,
+}
+
+impl Actor {
+    /// Whether it is the account `username`.
+    pub fn is(&self, username: &str) -> bool {
+        match self {
+            Self::Person(person) | Self::Tool { person, .. } => person == username,
+            Self::Local => false,
+        }
+    }
 }
 
 impl AuditRecord {
@@ -290,6 +320,7 @@ impl AuditRecord {
             | Self::UserChanged { .. }
             | Self::UserRemoved { .. }
             | Self::TokenMade { .. }
+            | Self::TokenRevoked { .. }
             | Self::ApiTokenMade { .. }
             | Self::ApiTokenRevoked { .. }
             | Self::Started { .. }

@@ -18,7 +18,7 @@
 //! | decision | 6003 API Activity | 3 Update |
 //! | flag | 2004 Detection Finding | 1 Create, 3 Close |
 //! | login | 3002 Authentication | 1 Logon, 2 Logoff |
-//! | account | 3001 Account Change | 1 Create, 4 Password Reset, 6 Delete, 99 Change |
+//! | account | 3001 Account Change | 1 Create, 3 Password Change, 4 Password Reset, 6 Delete, 99 Change |
 //! | token | 3004 Entity Management | 1 Create, 4 Delete |
 //! | host | 3004 Entity Management, 3002 Authentication | 6 Enroll, 7 Unenroll; 1 Logon, 2 Logoff |
 //! | approver | 6002 Application Lifecycle | 3 Start, 4 Stop |

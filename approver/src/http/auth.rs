@@ -15,6 +15,7 @@ use super::{
     access::{self, Caller, check_origin, csrf_token},
     body::Body,
     problem::Problem,
+    source::Source,
     view,
 };
 use crate::{domain::account::Via, store::logins::Login};
@@ -68,6 +69,7 @@ impl Me {
     responses((status = 200, description = "Logged in; the answer sets the cookie", body = LoggedIn)))]
 pub(super) async fn login(
     State(web): State<Web>,
+    Source(from): Source,
     uri: Uri,
     headers: HeaderMap,
     jar: CookieJar,
@@ -77,12 +79,12 @@ pub(super) async fn login(
     check_origin(&headers, &uri)?;
     let (secret, expires_at) = web
         .approver
-        .log_in(&username, password, Via::Cookie)
+        .log_in(&username, password, Via::Cookie, from)
         .await?;
     let login = web.approver.browser(secret.reveal()).await?;
     // Whoever logs in again has no use for the login before.
     if let Some(before) = jar.get(access::COOKIE) {
-        web.approver.log_out(before.value()).await?;
+        web.approver.end_login(before.value()).await?;
     }
     let csrf_token = csrf_token(secret.reveal());
     let answer = LoggedIn {
@@ -94,6 +96,8 @@ pub(super) async fn login(
 }
 
 /// Log out
+///
+/// An API token can't: it is no login.
 #[utoipa::path(post, path = "/logout", tag = "login",
     responses((status = 204, description = "This login is over")))]
 pub(super) async fn logout(
@@ -101,7 +105,7 @@ pub(super) async fn logout(
     caller: Caller,
     jar: CookieJar,
 ) -> Result<impl IntoResponse, Problem> {
-    web.approver.log_out(&caller.secret).await?;
+    web.approver.log_out(&caller.login, &caller.secret).await?;
     let mut gone = cookie("");
     gone.make_removal();
     Ok((StatusCode::NO_CONTENT, jar.add(gone)))

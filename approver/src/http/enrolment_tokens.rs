@@ -81,8 +81,11 @@ impl EnrolmentTokenView {
 /// List enrolment tokens
 #[utoipa::path(get, path = "/enrolment-tokens", tag = "hosts",
     responses((status = 200, description = "Newest first", body = EnrolmentTokenList)))]
-pub(super) async fn list(State(web): State<Web>) -> Result<Json<EnrolmentTokenList>, Problem> {
-    let (tokens, now) = (web.approver.tokens().await?, now());
+pub(super) async fn list(
+    State(web): State<Web>,
+    caller: Caller,
+) -> Result<Json<EnrolmentTokenList>, Problem> {
+    let (tokens, now) = (web.approver.tokens(&caller.login).await?, now());
     let enrolment_tokens = tokens
         .into_iter()
         .map(|token| EnrolmentTokenView::new(token, now))

@@ -1,5 +1,5 @@
-//! People's accounts: administrators change everybody's, people their own
-//! password.
+//! People's accounts: administrators change those of others, people their own
+//! password. Tools change none.
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use super::{
     access::Caller,
     body::{Body, Segments},
     problem::Problem,
+    source::Source,
     view::{RoleName, time},
 };
 use crate::store::users::User;
@@ -135,7 +136,7 @@ pub(super) async fn change(
     Ok(Json(user.into()))
 }
 
-/// Set somebody's password
+/// Set somebody else's password
 ///
 /// Ends their logins and tokens.
 #[utoipa::path(post, path = "/users/{name}/password", tag = "users",
@@ -174,11 +175,12 @@ pub(super) async fn remove(
     responses((status = 204, description = "It is changed")))]
 pub(super) async fn change_own_password(
     State(web): State<Web>,
+    Source(from): Source,
     caller: Caller,
     Body(body): Body<OwnPasswordBody>,
 ) -> Result<StatusCode, Problem> {
     web.approver
-        .change_password(&caller.login, &caller.secret, body.current, body.new)
+        .change_password(&caller.login, &caller.secret, from, body.current, body.new)
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -147,6 +147,7 @@ impl Approver {
             reason: ruling.reason,
             decided_at: now,
             signature: Vec::new(),
+            token: caller.token.clone(),
             grant: terms.map(|terms| Grant {
                 id: Uuid::now_v7().to_string(),
                 terms,

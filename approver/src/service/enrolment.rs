@@ -6,10 +6,11 @@ use data_encoding::HEXLOWER;
 use holdpoint_proto::token::EnrolmentToken;
 use uuid::Uuid;
 
-use super::{Approver, hosts::check_hostname, now, users::actor};
+use super::{Approver, hosts::check_hostname, now};
 use crate::{
     ca::IssueError,
     domain::{
+        capability::{Capability, Lacking},
         secret::{self, Secret},
         time::Millis,
     },
@@ -39,6 +40,9 @@ pub enum TokenError {
     /// There is none to revoke.
     #[error("there is no enrolment token {0:?} that could still be used")]
     NotFound(String),
+    /// The caller's role does not allow it.
+    #[error(transparent)]
+    Lacking(#[from] Lacking),
     /// No random bytes.
     #[error(transparent)]
     Random(#[from] RandomError),
@@ -107,8 +111,9 @@ impl Approver {
         life: Duration,
         label: &str,
     ) -> Result<(NewToken, String), TokenError> {
+        caller.role.check(Capability::Administer)?;
         let (token, secret) = mint(life, label)?;
-        self.store.add_token(&token, &actor(caller)).await?;
+        self.store.add_token(&token, &caller.actor()).await?;
         tracing::info!(user.name = %caller.username, token.id, "enrolment token made");
         let text = EnrolmentToken {
             approver: self.address.to_string(),
@@ -119,13 +124,16 @@ impl Approver {
     }
 
     /// Every enrolment token, newest first.
-    pub(crate) async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
-        self.store.tokens().await
+    pub(crate) async fn tokens(&self, caller: &Login) -> Result<Vec<Token>, TokenError> {
+        caller.role.check(Capability::Administer)?;
+        Ok(self.store.tokens().await?)
     }
 
     /// Has a token let nobody in any more.
     pub(crate) async fn revoke_token(&self, caller: &Login, id: &str) -> Result<(), TokenError> {
-        if !self.store.remove_token(id).await? {
+        caller.role.check(Capability::Administer)?;
+        let by = caller.actor();
+        if !self.store.remove_token(id, &by, now()).await? {
             return Err(TokenError::NotFound(id.chars().take(64).collect()));
         }
         tracing::info!(user.name = %caller.username, token.id = id, "enrolment token revoked");

@@ -1,6 +1,7 @@
 //! Login: a name and a password become a bearer token, for half a day.
 
 use std::{
+    net::IpAddr,
     sync::{MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -15,10 +16,16 @@ use crate::{
     },
     passwords::HashError,
     random::{self, RandomError},
-    store::{StoreError, logins::Login},
+    store::{
+        StoreError,
+        logins::{Login, NewLogin},
+    },
 };
 
 const LIFETIME: Duration = Duration::from_hours(12);
+/// What a name without an account is called in logs and records: some people
+/// type their password there.
+const UNKNOWN: &str = "(unknown)";
 
 /// Why nobody was logged in.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +43,15 @@ pub(crate) enum LoginError {
     Store(#[from] StoreError),
 }
 
+/// Why nobody was logged out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogoutError {
+    #[error("an API token is no login; to end it, revoke it while you are logged in")]
+    ByToken,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Why a call has no caller.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallerError {
@@ -46,58 +62,73 @@ pub(crate) enum CallerError {
 }
 
 impl Approver {
-    /// Logs `username` in. The secret is good only for the way it was asked for.
+    /// Logs `username` in, who calls from the address `from`. The secret is good
+    /// only for the way it was asked for.
     pub(crate) async fn log_in(
         &self,
         username: &str,
         password: String,
         via: Via,
+        from: Option<IpAddr>,
     ) -> Result<(Secret, Millis), LoginError> {
         // Longer ones belong to nobody and would only take memory.
         if username.len() > NAME_MAX || password.len() > PASSWORD_MAX {
             self.metrics.login_failed();
             return Err(LoginError::Wrong);
         }
-        let attempt = self.throttle().admit(username, Instant::now());
+        let user = self.store.user(username).await?;
+        let known = user.as_ref().map_or(UNKNOWN, |user| user.name.as_str());
+        let address = from.map(tracing::field::display);
+        // Before it counts: who finds no room has not guessed.
+        let place = self.passwords.place()?;
+        let attempt = self.throttle().admit(username, from, Instant::now());
         let attempt = attempt.inspect_err(|_| {
             self.metrics.login_failed();
-            tracing::warn!(user.name = ?username, "login refused: too many failures");
+            tracing::warn!(
+                user.name = known,
+                client.address = address,
+                "login refused: too many failures"
+            );
         })?;
-        let user = self.store.user(username).await?;
         let hash = user.as_ref().map(|user| user.password_hash.clone());
-        let right = self.passwords.verify(password, hash).await?;
-        let Some(user) = user.filter(|_| right) else {
+        let right = self.passwords.verify(place, password, hash).await?;
+        if !right {
             self.metrics.login_failed();
-            tracing::warn!(user.name = ?username, "login failed");
+            tracing::warn!(user.name = known, client.address = address, "login failed");
             // Bounded by the throttle, which lets few attempts come this far.
             let why = "wrong user name or password";
-            self.store.login_refused(username, why, now()).await?;
-            return Err(LoginError::Wrong);
-        };
+            self.store.login_refused(known, from, why, now()).await?;
+        }
+        let user = user.filter(|_| right).ok_or(LoginError::Wrong)?;
         let (token, now) = (random::secret()?, now());
-        let expires_at = now.plus(LIFETIME);
-        let added = self
-            .store
-            .add_login(
-                &token.hash(),
-                &user.name,
-                &user.password_hash,
-                via,
-                now,
-                expires_at,
-            )
-            .await?;
-        if !added {
+        let login = NewLogin {
+            hash: token.hash(),
+            username: &user.name,
+            password_hash: &user.password_hash,
+            via,
+            from,
+            now,
+            expires_at: now.plus(LIFETIME),
+        };
+        if !self.store.add_login(&login).await? {
             return Err(LoginError::Wrong);
         }
         self.throttle().forgive(&attempt);
-        tracing::info!(user.name = username, "logged in");
-        Ok((token, expires_at))
+        tracing::info!(user.name = %user.name, client.address = address, "logged in");
+        Ok((token, login.expires_at))
     }
 
-    /// Ends the login with this token.
-    pub(crate) async fn log_out(&self, token: &str) -> Result<(), StoreError> {
-        self.store.remove_login(&secret::hash(token), now()).await
+    /// Ends the login of `caller`, whose secret is `secret`.
+    pub(crate) async fn log_out(&self, caller: &Login, secret: &str) -> Result<(), LogoutError> {
+        if caller.via == Via::ApiToken {
+            return Err(LogoutError::ByToken);
+        }
+        Ok(self.end_login(secret).await?)
+    }
+
+    /// Ends the login with this secret, if there is one.
+    pub(crate) async fn end_login(&self, secret: &str) -> Result<(), StoreError> {
+        self.store.remove_login(&secret::hash(secret), now()).await
     }
 
     /// Who calls with this bearer token: that of a login, or a tool's.

@@ -3,13 +3,12 @@
 //! There is always an administrator, once there was one: nobody takes away their
 //! own role, and the store refuses to lose the last.
 
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 use super::{Approver, now};
 use crate::{
     domain::{
         account::{AccountName, NameError, PASSWORD_MAX, PasswordError, Role, Via, check_password},
-        audit::Actor,
         capability::{Capability, Lacking},
         secret,
         throttle::Throttled,
@@ -38,11 +37,13 @@ pub(crate) enum UserError {
     Unknown(AccountName),
     #[error("you can't do this to your own account; ask another administrator")]
     Oneself,
+    #[error("this sets the password of others; change your own where the current one is asked for")]
+    OwnPassword,
     #[error("{0} is the only administrator; make somebody else one first")]
     LastAdministrator(AccountName),
     #[error("the current password is wrong")]
     WrongPassword,
-    #[error("only a person who is logged in can change their password, a token can't")]
+    #[error("only a person who is logged in can change accounts and passwords, a token can't")]
     ByToken,
     #[error(transparent)]
     Throttled(#[from] Throttled),
@@ -69,7 +70,7 @@ impl Approver {
         role: Role,
         password: Option<String>,
     ) -> Result<(User, Option<String>), UserError> {
-        caller.role.check(Capability::Administer)?;
+        administrator(caller)?;
         let name: AccountName = name.parse()?;
         let (password, made_up) = given_or_made_up(password)?;
         let user = User {
@@ -78,7 +79,7 @@ impl Approver {
             password_hash: self.passwords.hash(password).await?,
             created_at: now(),
         };
-        if !self.store.add_user(&user, &actor(caller)).await? {
+        if !self.store.add_user(&user, &caller.actor()).await? {
             return Err(UserError::Exists(user.name));
         }
         tracing::info!(user.name = %user.name, %role, by = %caller.username, "user added");
@@ -93,7 +94,7 @@ impl Approver {
         role: Role,
     ) -> Result<User, UserError> {
         let name = of_another(caller, name)?;
-        let by = actor(caller);
+        let by = caller.actor();
         let set = self.store.set_role(&name, role, &by, now()).await?;
         changed(set, &name)?;
         tracing::info!(user.name = %name, %role, by = %caller.username, "role changed");
@@ -101,19 +102,22 @@ impl Approver {
         user.ok_or(UserError::Unknown(name))
     }
 
-    /// Gives an account another password and ends its logins. Without a password
-    /// one is made up, and answered once.
+    /// Gives another account another password and ends its logins and tokens.
+    /// Without a password one is made up, and answered once.
     pub(crate) async fn reset_password(
         &self,
         caller: &Login,
         name: &str,
         password: Option<String>,
     ) -> Result<Option<String>, UserError> {
-        caller.role.check(Capability::Administer)?;
-        let name: AccountName = name.parse()?;
+        let name = of_another(caller, name).map_err(|error| match error {
+            // Or whoever sits down at an open browser needed no password.
+            UserError::Oneself => UserError::OwnPassword,
+            error => error,
+        })?;
         let (password, made_up) = given_or_made_up(password)?;
         let hash = self.passwords.hash(password).await?;
-        let by = actor(caller);
+        let by = caller.actor();
         if !self.store.set_password(&name, &hash, &by, now()).await? {
             return Err(UserError::Unknown(name));
         }
@@ -121,12 +125,13 @@ impl Approver {
         Ok(made_up)
     }
 
-    /// Changes the caller's own password and ends their other logins; this one,
-    /// whose secret is `secret`, goes on.
+    /// Changes the caller's own password and ends their other logins. This one,
+    /// whose secret is `secret`, goes on, and so do their API tokens.
     pub(crate) async fn change_password(
         &self,
         caller: &Login,
         secret: &str,
+        from: Option<IpAddr>,
         current: String,
         new: String,
     ) -> Result<(), UserError> {
@@ -136,18 +141,23 @@ impl Approver {
         let name = &caller.username;
         check_password(&new)?;
         // Whoever sits down at somebody's open browser may not guess either.
-        let attempt = self.throttle().admit(name.as_str(), Instant::now())?;
+        let place = self.passwords.place()?;
+        let attempt = self.throttle().admit(name.as_str(), from, Instant::now())?;
         let user = self.store.user(name.as_str()).await?;
         let old = user.map(|user| user.password_hash).unwrap_or_default();
         if current.len() > PASSWORD_MAX
-            || !self.passwords.verify(current, Some(old.clone())).await?
+            || !self
+                .passwords
+                .verify(place, current, Some(old.clone()))
+                .await?
         {
             return Err(UserError::WrongPassword);
         }
         self.throttle().forgive(&attempt);
         let new = self.passwords.hash(new).await?;
         let keep = secret::hash(secret);
-        if !self.store.change_password(name, &old, &new, &keep).await? {
+        let changed = self.store.change_password(name, &old, &new, &keep, now());
+        if !changed.await? {
             return Err(UserError::WrongPassword);
         }
         tracing::info!(user.name = %name, "password changed");
@@ -157,7 +167,7 @@ impl Approver {
     /// Removes an account and its logins; its decisions stay.
     pub(crate) async fn remove_user(&self, caller: &Login, name: &str) -> Result<(), UserError> {
         let name = of_another(caller, name)?;
-        let by = actor(caller);
+        let by = caller.actor();
         let removed = self.store.remove_user(&name, &by, now()).await?;
         changed(removed, &name)?;
         tracing::info!(user.name = %name, by = %caller.username, "user removed");
@@ -165,19 +175,24 @@ impl Approver {
     }
 }
 
+/// Whether `caller` may change accounts. A tool may not: a token that leaked would
+/// make administrators who stay when it is revoked.
+fn administrator(caller: &Login) -> Result<(), UserError> {
+    caller.role.check(Capability::Administer)?;
+    if caller.via == Via::ApiToken {
+        return Err(UserError::ByToken);
+    }
+    Ok(())
+}
+
 /// The name of an account that `caller` may take something away from.
 fn of_another(caller: &Login, name: &str) -> Result<AccountName, UserError> {
-    caller.role.check(Capability::Administer)?;
+    administrator(caller)?;
     let name: AccountName = name.parse()?;
     if name == caller.username {
         return Err(UserError::Oneself);
     }
     Ok(name)
-}
-
-/// `caller`, as a record names them.
-pub(super) fn actor(caller: &Login) -> Actor {
-    Actor::Person(caller.username.to_string())
 }
 
 fn changed(changed: Changed, name: &AccountName) -> Result<(), UserError> {

@@ -92,8 +92,8 @@ impl Store {
         hash: &SecretHash,
         now: Millis,
     ) -> Result<Option<Login>, StoreError> {
-        let login: Option<(String, String, String, i64)> = sqlx::query_as(
-            "SELECT users.name, users.role, api_tokens.role, api_tokens.expires_at
+        let login: Option<(String, String, String, String, i64)> = sqlx::query_as(
+            "SELECT api_tokens.id, users.name, users.role, api_tokens.role, api_tokens.expires_at
              FROM api_tokens JOIN users ON users.name = api_tokens.username
              WHERE api_tokens.token_sha256 = ? AND api_tokens.expires_at > ?",
         )
@@ -101,7 +101,7 @@ impl Store {
         .bind(now.get())
         .fetch_optional(&self.read)
         .await?;
-        let Some((username, role, cap, expires_at)) = login else {
+        let Some((id, username, role, cap, expires_at)) = login else {
             return Ok(None);
         };
         let (role, cap): (Role, Role) = (parse("role", &role)?, parse("role", &cap)?);
@@ -110,6 +110,7 @@ impl Store {
             role: role.min(cap),
             expires_at: Millis::new(expires_at),
             via: Via::ApiToken,
+            token: Some(id),
         }))
     }
 
@@ -159,7 +160,6 @@ impl FromRow<'_, SqliteRow> for ApiToken {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::audit::Actor;
     use crate::store::{
         open::tests::store,
         users::{Changed, User},
@@ -204,13 +204,20 @@ mod tests {
             "no more than ada"
         );
         assert_eq!(role([2; 32], 10).await, None, "expired");
+        let login = store.api_login(&[2; 32], Millis::new(2)).await.unwrap();
+        let by = login.map(|login| login.actor());
+        let tool = Actor::Tool {
+            person: "ada".into(),
+            token: "b".into(),
+        };
+        assert_eq!(by, Some(tool), "records tell it from ada");
 
         let eve: AccountName = "eve".parse().unwrap();
         let now = Millis::new(2);
         assert!(!store.remove_api_token(&eve, "a", now).await.unwrap());
         assert!(store.remove_api_token(&name, "a", now).await.unwrap());
-        // Two were made, one was revoked.
-        assert_eq!(store.count().await.unwrap(), 3);
+        // Ada was added, two were made, one was revoked.
+        assert_eq!(store.count().await.unwrap(), 4);
         assert_eq!(role([1; 32], 2).await, None, "revoked");
         let left = store.api_tokens(&name, Millis::new(2)).await.unwrap();
         assert_eq!(left.len(), 1);

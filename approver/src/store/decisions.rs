@@ -24,6 +24,8 @@ pub(crate) struct Decision {
     pub(crate) reason: String,
     pub(crate) decided_at: Millis,
     pub(crate) signature: Vec<u8>,
+    /// Id of the API token, if a tool decides with it now; only for the record.
+    pub(crate) token: Option<String>,
     /// Of an approval; none: once.
     pub(crate) grant: Option<Grant>,
 }
@@ -95,6 +97,7 @@ impl Store {
             request: record::request(&mut change, id).await?,
             verdict: decision.verdict.into(),
             reviewer: decision.reviewer.clone(),
+            token: decision.token.clone(),
             reason: decision.reason.clone(),
             grant: decision.grant.clone().map(v1::Grant::from),
         };
@@ -234,6 +237,7 @@ pub(super) fn joined(row: &SqliteRow, request_id: &str) -> Result<Option<Decisio
         reason: row.try_get("reason")?,
         decided_at: Millis::new(row.try_get("decided_at")?),
         signature: row.try_get("signature")?,
+        token: None,
         grant,
     }))
 }

@@ -63,12 +63,30 @@ impl Store {
 
     /// Removes token `id`, unless it was used: then it says how a host came in.
     /// False if there is none to remove.
-    pub(crate) async fn remove_token(&self, id: &str) -> Result<bool, StoreError> {
-        let removed = sqlx::query("DELETE FROM enrolment_tokens WHERE id = ? AND used_at IS NULL")
-            .bind(id)
-            .execute(&self.write)
-            .await?;
-        Ok(removed.rows_affected() == 1)
+    pub(crate) async fn remove_token(
+        &self,
+        id: &str,
+        by: &Actor,
+        now: Millis,
+    ) -> Result<bool, StoreError> {
+        let mut change = self.begin().await?;
+        let label: Option<String> = sqlx::query_scalar(
+            "DELETE FROM enrolment_tokens WHERE id = ? AND used_at IS NULL RETURNING label",
+        )
+        .bind(id)
+        .fetch_optional(&mut *change)
+        .await?;
+        let Some(label) = label else {
+            return Ok(false);
+        };
+        let revoked = AuditRecord::TokenRevoked {
+            id: id.to_owned(),
+            label,
+            by: by.clone(),
+        };
+        events::append(&mut change, now, &revoked).await?;
+        change.commit().await?;
+        Ok(true)
     }
 
     /// The token with this secret.
@@ -154,6 +172,39 @@ mod tests {
             certificate_serial: "1".into(),
             certificate_expires_at: Millis::new(1000),
         }
+    }
+
+    #[tokio::test]
+    async fn a_revoked_token_lets_nobody_in_and_says_who_revoked_it() {
+        let (store, _directory) = store().await;
+        let token = |id: &str, secret| NewToken {
+            id: id.into(),
+            secret_hash: [secret; 32],
+            label: "web".into(),
+            created_at: Millis::new(0),
+            expires_at: Millis::new(100),
+        };
+        let by = Actor::Person("ada".into());
+        for token in [token("used", 1), token("spare", 2)] {
+            store.add_token(&token, &Actor::Local).await.unwrap();
+        }
+        let now = Millis::new(1);
+        assert!(store.enrol(&[1; 32], &host(), now).await.unwrap());
+        let before = store.count().await.unwrap();
+        for id in ["used", "nothing"] {
+            assert!(!store.remove_token(id, &by, now).await.unwrap(), "{id}");
+        }
+        assert_eq!(store.count().await.unwrap(), before, "nothing changed");
+        assert!(store.remove_token("spare", &by, now).await.unwrap());
+        assert!(!store.enrol(&[2; 32], &host(), now).await.unwrap());
+        let records = store.records(before, 9).await.unwrap();
+        let [record] = records.as_slice() else {
+            panic!("{records:?}");
+        };
+        let record: serde_json::Value = serde_json::from_slice(&record.json).unwrap();
+        assert_eq!(record["message"], "enrolment token web revoked");
+        assert_eq!(record["entity"]["uid"], "spare");
+        assert_eq!(record["actor"]["user"]["name"], "ada");
     }
 
     #[tokio::test]

@@ -215,6 +215,7 @@ pub(super) async fn record(
         request: record::request(change, request_id).await?,
         verdict: v1::Verdict::Flag,
         reviewer: flag.reviewer.clone(),
+        token: None,
         reason: flag.said.clone(),
         grant: None,
     };

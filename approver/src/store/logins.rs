@@ -1,11 +1,13 @@
 //! Logins: bearer tokens and cookies of people, kept as hashes until they expire.
 
+use std::net::IpAddr;
+
 use sqlx::{FromRow, Row as _, sqlite::SqliteRow};
 
 use super::{Store, StoreError, events, parse};
 use crate::domain::{
     account::{AccountName, Role, Via},
-    audit::AuditRecord,
+    audit::{Actor, AuditRecord},
     secret::SecretHash,
     time::Millis,
 };
@@ -17,44 +19,66 @@ pub(crate) struct Login {
     pub(crate) role: Role,
     pub(crate) expires_at: Millis,
     pub(crate) via: Via,
+    /// Id of the API token, if it is one.
+    pub(crate) token: Option<String>,
+}
+
+/// A login that begins.
+#[derive(Clone, Debug)]
+pub(crate) struct NewLogin<'a> {
+    /// Of its secret.
+    pub(crate) hash: SecretHash,
+    pub(crate) username: &'a AccountName,
+    /// The one that was checked.
+    pub(crate) password_hash: &'a str,
+    pub(crate) via: Via,
+    pub(crate) from: Option<IpAddr>,
+    pub(crate) now: Millis,
+    pub(crate) expires_at: Millis,
+}
+
+impl Login {
+    /// Whoever it is, as records name them.
+    pub(crate) fn actor(&self) -> Actor {
+        let person = self.username.to_string();
+        match &self.token {
+            Some(token) => Actor::Tool {
+                person,
+                token: token.clone(),
+            },
+            None => Actor::Person(person),
+        }
+    }
 }
 
 impl Store {
-    /// Adds a login for `user` and forgets expired ones. False if the account is
-    /// gone or has another password than the one that was checked.
-    pub(crate) async fn add_login(
-        &self,
-        hash: &SecretHash,
-        username: &AccountName,
-        password_hash: &str,
-        via: Via,
-        now: Millis,
-        expires_at: Millis,
-    ) -> Result<bool, StoreError> {
+    /// Adds a login and forgets expired ones. False if the account is gone or has
+    /// another password than the one that was checked.
+    pub(crate) async fn add_login(&self, login: &NewLogin<'_>) -> Result<bool, StoreError> {
         let mut change = self.begin().await?;
         sqlx::query("DELETE FROM logins WHERE expires_at <= ?")
-            .bind(now.get())
+            .bind(login.now.get())
             .execute(&mut *change)
             .await?;
         let added = sqlx::query(
             "INSERT INTO logins (token_sha256, via, username, created_at, expires_at)
              SELECT ?, ?, name, ?, ? FROM users WHERE name = ? AND password_hash = ?",
         )
-        .bind(hash.as_slice())
-        .bind(via.as_str())
-        .bind(now.get())
-        .bind(expires_at.get())
-        .bind(username.as_str())
-        .bind(password_hash)
+        .bind(login.hash.as_slice())
+        .bind(login.via.as_str())
+        .bind(login.now.get())
+        .bind(login.expires_at.get())
+        .bind(login.username.as_str())
+        .bind(login.password_hash)
         .execute(&mut *change)
         .await?
         .rows_affected();
         if added == 1 {
             let logged_in = AuditRecord::LoggedIn {
-                username: username.to_string(),
-                from: None,
+                username: login.username.to_string(),
+                from: login.from,
             };
-            events::append(&mut change, now, &logged_in).await?;
+            events::append(&mut change, login.now, &logged_in).await?;
         }
         change.commit().await?;
         Ok(added == 1)
@@ -101,13 +125,14 @@ impl Store {
     pub(crate) async fn login_refused(
         &self,
         username: &str,
+        from: Option<IpAddr>,
         why: &str,
         now: Millis,
     ) -> Result<(), StoreError> {
         let mut change = self.begin().await?;
         let refused = AuditRecord::LoginRefused {
             username: username.to_owned(),
-            from: None,
+            from,
             why: why.to_owned(),
         };
         events::append(&mut change, now, &refused).await?;
@@ -123,6 +148,7 @@ impl FromRow<'_, SqliteRow> for Login {
             role: parse("role", row.try_get("role")?)?,
             expires_at: Millis::new(row.try_get("expires_at")?),
             via: parse("via", row.try_get("via")?)?,
+            token: None,
         })
     }
 }
@@ -130,7 +156,6 @@ impl FromRow<'_, SqliteRow> for Login {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::audit::Actor;
     use crate::store::{
         open::tests::store,
         users::{Changed, User},
@@ -152,10 +177,16 @@ mod tests {
         );
         let (now, end) = (Millis::new(1), Millis::new(10));
         let add = async |hash: [u8; 32], password: &str| {
-            store
-                .add_login(&hash, &user.name, password, Via::Cookie, now, end)
-                .await
-                .unwrap()
+            let login = NewLogin {
+                hash,
+                username: &user.name,
+                password_hash: password,
+                via: Via::Cookie,
+                from: None,
+                now,
+                expires_at: end,
+            };
+            store.add_login(&login).await.unwrap()
         };
         let known = async |hash: [u8; 32], at| store.login(&hash, at).await.unwrap().is_some();
 

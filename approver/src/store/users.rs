@@ -10,6 +10,9 @@ use crate::domain::{
     time::Millis,
 };
 
+/// What a record calls a change of a password.
+const PASSWORD: &str = "password";
+
 /// A person's account.
 #[derive(Clone, Debug)]
 pub(crate) struct User {
@@ -76,14 +79,15 @@ impl Store {
     }
 
     /// Changes a password from the one with the hash `old`, and ends the
-    /// account's logins but the one with the hash `keep`. False if the account
-    /// has another password by now.
+    /// account's logins but the one with the hash `keep`, all of it by its person.
+    /// False if the account has another password by now.
     pub(crate) async fn change_password(
         &self,
         name: &AccountName,
         old: &str,
         new: &str,
         keep: &SecretHash,
+        now: Millis,
     ) -> Result<bool, StoreError> {
         let mut change = self.begin().await?;
         let set =
@@ -103,6 +107,8 @@ impl Store {
             .bind(keep.as_slice())
             .execute(&mut *change)
             .await?;
+        let by = Actor::Person(name.to_string());
+        changed(&mut change, name, PASSWORD.to_owned(), &by, now).await?;
         change.commit().await?;
         Ok(true)
     }
@@ -133,7 +139,7 @@ impl Store {
                 .await?;
         }
         if set == 1 {
-            changed(&mut change, name, "password".to_owned(), by, now).await?;
+            changed(&mut change, name, PASSWORD.to_owned(), by, now).await?;
         }
         change.commit().await?;
         Ok(set == 1)
@@ -284,5 +290,33 @@ mod tests {
         let (one, other) = tokio::join!(remove("ada"), remove("bob"));
         assert_ne!(one, other);
         assert_eq!(store.users().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn ones_own_change_of_password_is_on_record() {
+        let (store, _directory) = store().await;
+        let user = User {
+            name: "ada".parse().unwrap(),
+            role: Role::Reviewer,
+            password_hash: "h1".into(),
+            created_at: Millis::new(0),
+        };
+        assert!(store.add_user(&user, &Actor::Local).await.unwrap());
+        let change = async |old: &str| {
+            let now = Millis::new(7);
+            let changed = store.change_password(&user.name, old, "h2", &[1; 32], now);
+            changed.await.unwrap()
+        };
+        assert!(!change("h0").await, "it is another one");
+        assert_eq!(store.count().await.unwrap(), 1, "nothing changed");
+        assert!(change("h1").await);
+        let records = store.records(1, 9).await.unwrap();
+        let [record] = records.as_slice() else {
+            panic!("{records:?}");
+        };
+        let record: serde_json::Value = serde_json::from_slice(&record.json).unwrap();
+        assert_eq!(record["activity_name"], "Password Change");
+        assert_eq!(record["actor"]["user"]["name"], "ada");
+        assert_eq!(record["time"], 7);
     }
 }

@@ -33,9 +33,13 @@ pub(super) fn draft(texts: &mut Texts, record: &AuditRecord) -> Draft {
             request,
             verdict,
             reviewer,
+            token,
             reason,
             grant,
-        } => decided(texts, request, *verdict, (reviewer, reason), grant.as_ref()),
+        } => {
+            let by = (reviewer.as_str(), token.as_deref(), reason.as_str());
+            decided(texts, request, *verdict, by, grant.as_ref())
+        }
         R::Expired { request } => {
             let mut draft = self::request(texts, request, (3, "Update"), "Expire", "expired");
             draft.status = Some(Status::Failure);
@@ -170,10 +174,10 @@ fn people(texts: &mut Texts, record: &AuditRecord) -> Draft {
             change,
             by,
         } => {
-            let activity = if change == "password" {
-                (4, "Password Reset")
-            } else {
-                (OTHER, "Change")
+            let activity = match change.as_str() {
+                "password" if by.is(username) => (3, "Password Change"),
+                "password" => (4, "Password Reset"),
+                _ => (OTHER, "Change"),
             };
             account(texts, username, by, activity, ("changed", change))
         }
@@ -189,6 +193,12 @@ fn people(texts: &mut Texts, record: &AuditRecord) -> Draft {
             let mut draft = token(texts, id, label, ("Enrolment Token", (1, "Create"), "made"));
             by_actor(&mut draft, texts, by);
             add(&mut draft, Object::new().with("expires_at", *expires_at));
+            draft
+        }
+        R::TokenRevoked { id, label, by } => {
+            let what = ("Enrolment Token", (4, "Delete"), "revoked");
+            let mut draft = token(texts, id, label, what);
+            by_actor(&mut draft, texts, by);
             draft
         }
         R::ApiTokenMade {
@@ -280,7 +290,7 @@ fn decided(
     texts: &mut Texts,
     request: &RequestRef,
     verdict: Verdict,
-    (reviewer, reason): (&str, &str),
+    (reviewer, token, reason): (&str, Option<&str>, &str),
     grant: Option<&Grant>,
 ) -> Draft {
     let (word, control) = match verdict {
@@ -301,7 +311,7 @@ fn decided(
         texts.text(reviewer)
     );
     draft.correlation = texts.text(&request.id);
-    let user = Object::new().with("name", texts.text(reviewer));
+    let user = user(texts, reviewer, token);
     draft.body = call(
         texts,
         Object::new().with("user", user),
@@ -480,12 +490,22 @@ fn flag(
     draft
 }
 
+/// An account, and the API token it was with.
+fn user(texts: &mut Texts, name: &str, token: Option<&str>) -> Object {
+    Object::new()
+        .with("name", texts.text(name))
+        .text("credential_uid", texts.text(token.unwrap_or_default()))
+}
+
 fn actor(texts: &mut Texts, by: &Actor) -> (Object, String) {
     match by {
         Actor::Person(name) => {
-            let name = texts.text(name);
-            let user = Object::new().with("name", name.clone());
-            (Object::new().with("user", user), name)
+            let user = user(texts, name, None);
+            (Object::new().with("user", user), texts.text(name))
+        }
+        Actor::Tool { person, token } => {
+            let user = user(texts, person, Some(token));
+            (Object::new().with("user", user), texts.text(person))
         }
         Actor::Local => (
             Object::new().with("app_name", PROGRAM),

@@ -1,13 +1,14 @@
 //! What every record promises.
 
 use holdpoint_proto::v1::{
-    Action, Basis, Connect, Exec, Operation, OperationEvent, Process, Rule, Session, event::Body,
-    operation::Kind,
+    Action, Basis, Connect, Exec, Operation, OperationEvent, Process, Rule, Session, Verdict,
+    event::Body, operation::Kind,
 };
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::audit::{Actor, RequestRef};
 
 fn host() -> HostRef {
     HostRef {
@@ -89,6 +90,57 @@ fn an_exec_is_a_launch() {
     ] {
         assert_eq!(record.pointer(pointer), Some(&wanted), "{pointer}");
     }
+}
+
+fn told(record: &AuditRecord) -> Value {
+    read(&of_audit(9, 4, record))
+}
+
+#[test]
+fn ones_own_password_is_changed_and_another_ones_reset() {
+    let change = |by: Actor| {
+        told(&AuditRecord::UserChanged {
+            username: "ada".into(),
+            change: "password".into(),
+            by,
+        })
+    };
+    let own = change(Actor::Person("ada".into()));
+    assert_eq!(own["activity_name"], "Password Change");
+    for by in [Actor::Person("root".into()), Actor::Local] {
+        assert_eq!(change(by)["activity_name"], "Password Reset");
+    }
+}
+
+#[test]
+fn a_tool_is_told_from_its_person() {
+    let revoke = |by: Actor| {
+        told(&AuditRecord::TokenRevoked {
+            id: "t1".into(),
+            label: "web".into(),
+            by,
+        })
+    };
+    let tool = revoke(Actor::Tool {
+        person: "ada".into(),
+        token: "0a0b".into(),
+    });
+    assert_eq!(tool["type_uid"], 300_404);
+    assert_eq!(tool["message"], "enrolment token web revoked");
+    assert_eq!(tool["actor"]["user"]["name"], "ada");
+    assert_eq!(tool["actor"]["user"]["credential_uid"], "0a0b");
+    assert_eq!(tool["unmapped"]["reviewer"], "ada");
+    let decided = told(&AuditRecord::Decided {
+        request: RequestRef::default(),
+        verdict: Verdict::Deny,
+        reviewer: "ada".into(),
+        token: Some("0a0b".into()),
+        reason: "not here".into(),
+        grant: None,
+    });
+    assert_eq!(decided["actor"], tool["actor"]);
+    let person = revoke(Actor::Person("ada".into()));
+    assert!(person["actor"]["user"].get("credential_uid").is_none());
 }
 
 #[test]

@@ -173,6 +173,7 @@ fn decided(verdict: Verdict) -> AuditRecord {
         request: request(),
         verdict,
         reviewer: "bob".into(),
+        token: None,
         reason: "the release needs it".into(),
         grant: None,
     }

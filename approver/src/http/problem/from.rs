@@ -2,28 +2,35 @@
 
 use super::{Code, Problem};
 use crate::{
+    HashError,
     domain::{capability::Lacking, decide::Refusal, grant::GrantRefusal},
-    service::{
     live::Full,
+    service::{
         api_tokens::ApiTokenError,
         enrolment::TokenError,
         events::EventsError,
         flags::FlagError,
         grants::GrantError,
         hosts::RevokeHostError,
-        login::{CallerError, LoginError},
+        login::{CallerError, LoginError, LogoutError},
         review::ReviewError,
         users::UserError,
     },
     store::StoreError,
 };
 
-impl From<StoreError> for Problem {
 /// When to come back if there is no room for a stream.
 const FULL_RETRY_AFTER_SECONDS: u64 = 5;
 
+impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         Self::internal(&error)
+    }
+}
+
+impl From<Full> for Problem {
+    fn from(full: Full) -> Self {
+        Self::new(Code::TooMany, full.to_string()).with_retry_after(FULL_RETRY_AFTER_SECONDS)
     }
 }
 
@@ -31,12 +38,6 @@ impl From<CallerError> for Problem {
     fn from(error: CallerError) -> Self {
         match error {
             CallerError::Unknown => {
-impl From<Full> for Problem {
-    fn from(full: Full) -> Self {
-        Self::new(Code::TooMany, full.to_string()).with_retry_after(FULL_RETRY_AFTER_SECONDS)
-    }
-}
-
                 Self::new(Code::NotLoggedIn, "you are not logged in, or not any more")
             }
             CallerError::Store(error) => error.into(),
@@ -50,9 +51,29 @@ impl From<LoginError> for Problem {
             LoginError::Wrong => Self::new(Code::BadLogin, error.to_string()),
             LoginError::Throttled(throttled) => Self::new(Code::TooMany, throttled.to_string())
                 .with_retry_after(throttled.retry_after.as_secs() + 1),
-            LoginError::Hash(_) | LoginError::Random(_) | LoginError::Store(_) => {
+            LoginError::Hash(error) => error.into(),
+            LoginError::Random(_) | LoginError::Store(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<HashError> for Problem {
+    fn from(error: HashError) -> Self {
+        match error {
+            HashError::Busy => Self::new(Code::Unavailable, error.to_string()),
+            HashError::Argon2(_) | HashError::Random(_) | HashError::Stopped => {
                 Self::internal(&error)
             }
+        }
+    }
+}
+
+impl From<LogoutError> for Problem {
+    fn from(error: LogoutError) -> Self {
+        match error {
+            LogoutError::ByToken => Self::new(Code::Invalid, error.to_string())
+                .with_mend("revoke it with DELETE /api/v1/api-tokens/{id}"),
+            LogoutError::Store(error) => error.into(),
         }
     }
 }
@@ -91,6 +112,7 @@ impl From<ReviewError> for Problem {
                     .with_mend("list them with GET /api/v1/requests");
             }
             ReviewError::TooLate(_) => Code::AlreadyDecided,
+            ReviewError::NoAccount => Code::NotLoggedIn,
             ReviewError::KeyUsed(_) => Code::IdempotencyConflict,
             ReviewError::Store(_) => return Self::internal(&error),
         };
@@ -101,6 +123,7 @@ impl From<ReviewError> for Problem {
 impl From<RevokeHostError> for Problem {
     fn from(error: RevokeHostError) -> Self {
         let code = match &error {
+            RevokeHostError::Lacking(lacking) => return (*lacking).into(),
             RevokeHostError::Unknown(_) => Code::NotFound,
             RevokeHostError::Revoked(_) => Code::Conflict,
             RevokeHostError::Store(_) => return Self::internal(&error),
@@ -112,10 +135,10 @@ impl From<RevokeHostError> for Problem {
 impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Self {
         let code = match &error {
+            TokenError::Lacking(lacking) => return (*lacking).into(),
             TokenError::Life | TokenError::Label => Code::Invalid,
             TokenError::NotFound(_) => Code::NotFound,
             TokenError::Random(_) | TokenError::Store(_) => return Self::internal(&error),
-            ReviewError::NoAccount => Code::NotLoggedIn,
         };
         Self::new(code, error.to_string())
     }
@@ -126,7 +149,6 @@ impl From<Lacking> for Problem {
         Self::new(Code::Role, lacking.to_string())
     }
 }
-            RevokeHostError::Lacking(lacking) => return (*lacking).into(),
 
 impl From<GrantError> for Problem {
     fn from(error: GrantError) -> Self {
@@ -163,18 +185,24 @@ impl From<FlagError> for Problem {
 
 impl From<UserError> for Problem {
     fn from(error: UserError) -> Self {
-        let code = match &error {
-            UserError::Lacking(lacking) => return (*lacking).into(),
-            UserError::Throttled(throttled) => return LoginError::from(*throttled).into(),
+        let code = match error {
+            UserError::Lacking(lacking) => return lacking.into(),
+            UserError::Throttled(throttled) => return LoginError::from(throttled).into(),
+            UserError::Hash(error) => return error.into(),
+            UserError::ByToken => {
+                return Self::new(Code::Role, error.to_string())
+                    .with_mend("log in with name and password");
+            }
+            UserError::OwnPassword => {
+                return Self::new(Code::Conflict, error.to_string())
+                    .with_mend("use POST /api/v1/me/password");
+            }
             UserError::Name(_) | UserError::Password(_) | UserError::WrongPassword => Code::Invalid,
             UserError::Exists(_) | UserError::Oneself | UserError::LastAdministrator(_) => {
                 Code::Conflict
             }
             UserError::Unknown(_) => Code::NotFound,
-            UserError::ByToken => Code::Role,
-            UserError::Hash(_) | UserError::Random(_) | UserError::Store(_) => {
-                return Self::internal(&error);
-            }
+            UserError::Random(_) | UserError::Store(_) => return Self::internal(&error),
         };
         Self::new(code, error.to_string())
     }

@@ -103,6 +103,7 @@ pub(in crate::store) fn decision(n: u32, reviewer: &str, verdict: Verdict, at: i
         reason: "because".into(),
         decided_at: Millis::new(at),
         signature: vec![2; 64],
+        token: None,
         grant: None,
     }
 }

@@ -100,6 +100,78 @@ async fn wrong_passwords_are_counted_with_those_over_grpc() {
 }
 
 #[tokio::test]
+async fn guessing_shuts_out_where_it_comes_from_and_not_the_person() {
+    let wrong = json!({ "username": "ada", "password": "not it" });
+    let right = json!({ "username": "ada", "password": PASSWORD });
+    let approver = Approver::start_with(|config| config.web.behind_proxy = true).await;
+    let from = |address: &str| {
+        Client::of(&approver).with("x-forwarded-for", &format!("192.0.2.99, {address}"))
+    };
+    let (guesser, ada) = (from("203.0.113.7"), from("192.0.2.1"));
+    for _ in 0..5 {
+        let refused = guesser.post("/login", &wrong).await;
+        refused.problem(401, "bad-login");
+    }
+    let refused = guesser.post("/login", &right).await;
+    refused.problem(429, "too-many");
+    ada.post("/login", &right).await.ok();
+
+    // Without a proxy anybody can write the header.
+    let approver = Approver::start().await;
+    let from = |address: &str| Client::of(&approver).with("x-forwarded-for", address);
+    for host in 0..5 {
+        let guesser = from(&format!("203.0.113.{host}"));
+        guesser
+            .post("/login", &wrong)
+            .await
+            .problem(401, "bad-login");
+    }
+    let refused = from("192.0.2.1").post("/login", &right).await;
+    refused.problem(429, "too-many");
+}
+
+#[tokio::test]
+async fn records_say_where_from_and_never_what_was_typed_as_a_name() {
+    let approver = Approver::start_with(|config| config.web.behind_proxy = true).await;
+    let from = Client::of(&approver).with("x-forwarded-for", "203.0.113.7");
+    let login = async |username: &str, password: &str| {
+        let body = json!({ "username": username, "password": password });
+        from.post("/login", &body).await.status
+    };
+    assert_eq!(login("ada", "not it").await, 401);
+    assert_eq!(login("my secret password", "x").await, 401);
+    assert_eq!(login("ada", PASSWORD).await, 200);
+    // Over gRPC from the machine itself.
+    let bob = Client::bearer(&approver, &approver.bearer_token("bob").await);
+
+    let seen = bob.get("/events?q=kind:login").await.ok();
+    assert!(!seen.to_string().contains("my secret password"));
+    let logins: Vec<_> = seen["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| {
+            let record = &event["record"];
+            let text = |pointer: &str| record.pointer(pointer).and_then(|text| text.as_str());
+            (
+                text("/user/name").unwrap(),
+                text("/unmapped/outcome").unwrap(),
+                text("/src_endpoint/ip").unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        logins,
+        [
+            ("bob", "logged-in", "127.0.0.1"),
+            ("ada", "logged-in", "203.0.113.7"),
+            ("(unknown)", "refused", "203.0.113.7"),
+            ("ada", "refused", "203.0.113.7"),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_tools_token_does_what_it_was_made_for_and_no_more() {
     let approver = Approver::start().await;
     let bob = Client::browser(&approver, "bob").await;
