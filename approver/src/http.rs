@@ -24,6 +24,7 @@ mod page;
 mod problem;
 mod requests;
 mod sessions;
+mod source;
 mod stream;
 mod trace;
 mod users;
@@ -70,6 +71,7 @@ fn routes(web: &Web) -> OpenApiRouter<Web> {
     let public = Access::Public;
     let viewer = Access::Role(Role::Viewer);
     let reviewer = Access::Role(Role::Reviewer);
+    let asking = Access::Asks(Role::Reviewer);
     let administrator = Access::Role(Role::Administrator);
     OpenApiRouter::new()
         .merge(guarded(web, public, routes!(openapi::show)))
@@ -94,7 +96,7 @@ fn routes(web: &Web) -> OpenApiRouter<Web> {
         .merge(guarded(web, viewer, routes!(sessions::show)))
         .merge(guarded(web, viewer, routes!(events::search)))
         .merge(guarded(web, viewer, routes!(events::histogram)))
-        .merge(guarded(web, reviewer, routes!(events::sql)))
+        .merge(guarded(web, asking, routes!(events::sql)))
         .merge(guarded(web, viewer, routes!(audit::checkpoint)))
         .merge(guarded(web, viewer, routes!(hosts::list)))
         .merge(guarded(web, administrator, routes!(hosts::revoke)))

@@ -1,5 +1,6 @@
 //! Who may call what: every route is given its least role where it is made, and
-//! no handler runs before that is checked.
+//! no handler runs before that is checked. What changes something runs to its end
+//! once it was let in, whether or not its caller stays.
 //!
 //! A browser proves itself with a cookie, and then has to prove for every unsafe
 //! method that the call comes from the dashboard; a tool with a bearer token,
@@ -8,7 +9,10 @@
 
 mod csrf;
 
+use std::fmt;
+
 use axum::{
+    body::{Body, HttpBody as _},
     extract::{FromRequestParts, Request, State},
     http::{HeaderMap, header, request::Parts},
     middleware::{Next, from_fn_with_state},
@@ -16,13 +20,14 @@ use axum::{
 };
 use axum_extra::extract::cookie::CookieJar;
 use serde_json::json;
+use tracing::Instrument as _;
 use utoipa::openapi::{
     extensions::ExtensionsBuilder, path::Operation, security::SecurityRequirement,
 };
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::{
-    Web,
+    Web, body,
     problem::{Code, Problem},
     trace::note,
 };
@@ -44,14 +49,25 @@ pub(super) enum Access {
     Public,
     /// A login, with this role or a greater one.
     Role(Role),
+    /// The same, for what changes nothing whatever its method is: nobody needs an
+    /// answer whose caller has hung up.
+    Asks(Role),
 }
 
 /// The person who calls.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Caller {
     pub(super) login: Login,
     /// What they proved it with.
     pub(super) secret: String,
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("login", &self.login)
+            .finish_non_exhaustive()
+    }
 }
 
 /// `route`, open only to those `access` lets in.
@@ -84,7 +100,10 @@ pub(super) fn guarded(
         .leak();
     let methods = match access {
         Access::Public => methods,
-        Access::Role(least) => methods.route_layer(from_fn_with_state((web.clone(), least), check)),
+        Access::Role(least) | Access::Asks(least) => {
+            let asks = matches!(access, Access::Asks(_));
+            methods.route_layer(from_fn_with_state((web.clone(), least, asks), check))
+        }
     };
     let methods = methods.route_layer(from_fn_with_state((web.clone(), pattern), note));
     OpenApiRouter::new().routes((schemas, paths, methods))
@@ -95,7 +114,7 @@ fn describe(operation: &mut Operation, access: Access) {
     let none = Vec::<String>::new();
     let (security, role) = match access {
         Access::Public => (Vec::new(), "none"),
-        Access::Role(least) => (
+        Access::Role(least) | Access::Asks(least) => (
             vec![
                 SecurityRequirement::new("cookie", none.clone()),
                 SecurityRequirement::new("token", none),
@@ -112,25 +131,52 @@ fn describe(operation: &mut Operation, access: Access) {
 }
 
 async fn check(
-    State((web, least)): State<(Web, Role)>,
+    State((web, least, asks)): State<(Web, Role, bool)>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let (mut parts, body) = request.into_parts();
-    let caller = match bearer(&parts.headers)? {
+    let (mut parts, mut body) = request.into_parts();
+    let mut caller = allowed(&web, &parts, least).await?;
+    if !body.is_end_stream() {
+        let bytes = body::read(&parts, body).await?;
+        body = Body::from(bytes);
+        // The body may have been long in coming, and the caller shut out meanwhile.
+        caller = allowed(&web, &parts, least).await?;
+    }
+    parts.extensions.insert(caller);
+    let changes = !asks && !parts.method.is_safe();
+    let answer = next.run(Request::from_parts(parts, body));
+    if !changes {
+        return Ok(answer.await);
+    }
+    to_the_end(answer).await
+}
+
+/// Waits for `answer`, which is worked out even if nobody waits any more. Who
+/// hangs up between a stored change and telling others of it must not keep these
+/// from hearing of it.
+async fn to_the_end(
+    answer: impl Future<Output = Response> + Send + 'static,
+) -> Result<Response, Problem> {
+    let answer = tokio::spawn(answer.in_current_span());
+    answer.await.map_err(|error| Problem::internal(&error))
+}
+
+/// Who calls now, if they may.
+async fn allowed(web: &Web, call: &Parts, least: Role) -> Result<Caller, Problem> {
+    let caller = match bearer(&call.headers)? {
         Some(token) => Caller {
             login: web.approver.caller(token).await?,
             secret: token.to_owned(),
         },
-        None => by_cookie(&web, &parts).await?,
+        None => by_cookie(web, call).await?,
     };
     let role = caller.login.role;
     if role < least {
         let detail = format!("your role is {role}; this is for {least}s");
         return Err(Problem::new(Code::Role, detail));
     }
-    parts.extensions.insert(caller);
-    Ok(next.run(Request::from_parts(parts, body)).await)
+    Ok(caller)
 }
 
 async fn by_cookie(web: &Web, call: &Parts) -> Result<Caller, Problem> {
@@ -204,9 +250,46 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::http::HeaderValue;
 
     use super::*;
+    use crate::domain::time::Millis;
+
+    #[test]
+    fn a_caller_shows_no_secret() {
+        let caller = Caller {
+            login: Login {
+                username: "ada".parse().unwrap(),
+                role: Role::Viewer,
+                expires_at: Millis::new(0),
+                via: Via::Token,
+                token: None,
+            },
+            secret: "hunter2".into(),
+        };
+        let shown = format!("{caller:?}");
+        assert!(
+            shown.contains("ada") && !shown.contains("hunter2"),
+            "{shown}"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_was_begun_is_done_though_nobody_waits() {
+        let (go, wait) = tokio::sync::oneshot::channel::<()>();
+        let (done, end) = tokio::sync::oneshot::channel();
+        let answer = to_the_end(async move {
+            drop(wait.await);
+            let _ = done.send("changed");
+            Response::default()
+        });
+        let hung_up = tokio::time::timeout(Duration::from_millis(20), answer).await;
+        assert!(hung_up.is_err());
+        drop(go);
+        assert_eq!(end.await, Ok("changed"));
+    }
 
     #[test]
     fn only_a_bearer_token_is_one() {

@@ -2,6 +2,7 @@
 //! paths without surprises. What is wrong is answered as a problem.
 
 use axum::{
+    body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::BytesRejection},
     http::{StatusCode, header, request::Parts},
     response::IntoResponse as _,
@@ -39,7 +40,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             return Err(Problem::new(Code::Invalid, detail)
                 .with_mend("send JSON, with Content-Type: application/json"));
         }
-        let bytes = axum::body::Bytes::from_request(request, state)
+        let bytes = Bytes::from_request(request, state)
             .await
             .map_err(unreadable)?;
         match serde_json::from_slice(&bytes) {
@@ -50,6 +51,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             )),
         }
     }
+}
+
+/// The whole of `body`, of the call with this head.
+pub(super) async fn read(head: &Parts, body: axum::body::Body) -> Result<Bytes, Problem> {
+    let request = Request::from_parts(head.clone(), body);
+    Bytes::from_request(request, &()).await.map_err(unreadable)
 }
 
 fn unreadable(rejection: BytesRejection) -> Problem {

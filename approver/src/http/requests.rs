@@ -209,11 +209,7 @@ pub(super) async fn decide(
         grant: body.grant.as_ref().map(wish).transpose()?,
         idempotency_key: key(&headers)?,
     };
-    let (approver, login) = (web.approver.clone(), caller.login.clone());
-    // A task of its own: a browser that is closed between the stored decision and
-    // telling the host of it must not keep the host waiting.
-    let decided = tokio::spawn(async move { approver.decide(&login, &id, &answer).await });
-    match decided.await.map_err(|error| Problem::internal(&error))? {
+    match web.approver.decide(&caller.login, &id, &answer).await {
         Ok(request) => Ok(Json(RequestView::new(request, &caller.login, now()))),
         // Says how it ended.
         Err(ReviewError::TooLate(request)) => {

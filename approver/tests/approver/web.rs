@@ -18,6 +18,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::kit::{Approver, PASSWORD, within};
 
+#[path = "web/access.rs"]
+mod access;
 #[path = "web/admin.rs"]
 mod admin;
 #[path = "web/attack.rs"]
