@@ -33,6 +33,9 @@ const HOST_URI: &str = "spiffe://holdpoint/host/";
 
 const DAY: Duration = Duration::from_hours(24);
 const AUTHORITY_LIFETIME: Duration = Duration::from_hours(3650 * 24);
+/// The longest that operating systems trust in a server's certificate is 825 days.
+/// It is made anew at every start.
+const SERVER_LIFETIME: Duration = Duration::from_hours(800 * 24);
 /// Long, because hosts cannot renew theirs yet and one that expires cannot ask
 /// anybody any more. What ends a host's access is its revocation, which every
 /// stream and every message is checked against.
@@ -91,8 +94,7 @@ impl Authority {
 
     /// A new certificate and key for this server.
     ///
-    /// The key never leaves the memory of this process and dies with it, so
-    /// nothing is gained by a short life: it is valid as long as the CA may be.
+    /// The key never leaves the memory of this process and dies with it.
     pub(crate) fn server_identity(
         &self,
         names: Vec<String>,
@@ -103,7 +105,7 @@ impl Authority {
             &mut params,
             "holdpoint-approver",
             now,
-            now.plus(AUTHORITY_LIFETIME),
+            now.plus(SERVER_LIFETIME),
         )?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -277,9 +279,10 @@ mod tests {
         let identity = authority()
             .server_identity(vec!["localhost".into(), "127.0.0.1".into()], NOW)
             .unwrap();
-        assert!(matches!(
-            Peer::of(&der(&identity.certificate)),
-            Err(PeerError::NoHost)
-        ));
+        let der = der(&identity.certificate);
+        assert!(matches!(Peer::of(&der), Err(PeerError::NoHost)));
+        let (_, certificate) = X509Certificate::from_der(&der).unwrap();
+        let lifetime = certificate.validity().not_after.timestamp() - NOW.get() / 1000;
+        assert_eq!(lifetime, 800 * 24 * 60 * 60);
     }
 }

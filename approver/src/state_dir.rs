@@ -1,8 +1,8 @@
 //! The directory that holds the CA, the keys and the database.
 //!
 //! Whoever can write here can decide for everybody, so it must belong to the
-//! service alone: it is made with mode 0700, one that others can write to is
-//! refused, and no secret is ever in a file with a wider mode, not even for the
+//! service alone: it is made with mode 0700, one that others can write to or that
+//! another user owns is refused, and no secret is ever in a file with a wider mode, not even for the
 //! moment of its making. Several commands may come first at once; they take
 //! turns by a lock on the directory.
 
@@ -54,6 +54,19 @@ pub enum StateDirError {
         /// Its mode.
         mode: u32,
     },
+    /// It is another user's.
+    #[error(
+        "the state directory {} belongs to the user with uid {owner}, and this process has uid \
+         {user}; run it as that user, or run: chown -R {user} {}", path.display(), path.display()
+    )]
+    Owner {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who we are.
+        user: u32,
+    },
     /// A second `serve`.
     #[error("another holdpoint-approver already serves from {}; stop it first", .0.display())]
     Served(PathBuf),
@@ -94,6 +107,14 @@ impl StateDir {
             return Err(StateDirError::Open {
                 path: path.to_owned(),
                 mode,
+            });
+        }
+        let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+        if !may_use(owner, user) {
+            return Err(StateDirError::Owner {
+                path: path.to_owned(),
+                owner,
+                user,
             });
         }
         Ok(Self {
@@ -198,6 +219,13 @@ impl StateDir {
     }
 }
 
+/// Whether a process of `user` may keep secrets in a directory of `owner`, who can
+/// replace what is in it. Root can read everything anyway, and acts for the
+/// service's user.
+fn may_use(owner: u32, user: u32) -> bool {
+    owner == user || user == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,6 +259,22 @@ mod tests {
             error.to_string().contains("(mode 0777); run: chmod 700"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_directory_of_another_user_is_refused() {
+        assert!(may_use(1000, 1000) && may_use(1000, 0));
+        assert!(!may_use(1000, 1001) && !may_use(0, 1000));
+        let user = rustix::process::geteuid().as_raw();
+        // Root's, and written to by nobody else.
+        let opened = StateDir::open(Path::new("/usr"));
+        match opened {
+            Ok(_) => assert_eq!(user, 0),
+            Err(error) => assert!(
+                matches!(error, StateDirError::Owner { owner: 0, .. }),
+                "{error}"
+            ),
+        }
     }
 
     #[test]
