@@ -262,6 +262,22 @@ async fn a_round_that_failed_is_done_again_as_it_was() {
 }
 
 #[tokio::test]
+async fn what_is_kept_takes_no_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let history = Arc::new(History::open(directory.path(), 0, 6).unwrap());
+    assert_eq!(history.fresh_bytes(), 0);
+    history.offer(&records()).unwrap();
+    let all = history.fresh_bytes();
+    let records: usize = records().iter().map(|record| record.json.len()).sum();
+    assert!(all > records, "{all} bytes for {records}");
+    history.keep(5).await.unwrap();
+    let rest = history.fresh_bytes();
+    assert!(rest > 0 && rest < all / 2, "{rest} of {all}");
+    history.keep(6).await.unwrap();
+    assert_eq!(history.fresh_bytes(), 0);
+}
+
+#[tokio::test]
 async fn a_clock_that_is_wrong_hides_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let history = Arc::new(History::open(directory.path(), 0, 4).unwrap());
