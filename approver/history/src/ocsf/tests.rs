@@ -226,6 +226,7 @@ fn told_of(operation: Kind) -> Vec<AuditRecord> {
             reviewer: reviewer.clone(),
             reason: reason.clone(),
             grant: Some(grant.clone()),
+            token: None,
         },
         AuditRecord::Expired {
             request: request.clone(),
