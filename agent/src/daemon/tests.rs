@@ -1,3 +1,5 @@
+//! Stories of a daemon whose kernel is simulated.
+
 use std::path::Path;
 
 use holdpoint_proto::v1::event::Body;

@@ -159,7 +159,7 @@ impl Place {
                 let kept = v6.to_bits() & !(u128::MAX >> IPV6_PREFIX);
                 Ipv6Addr::from_bits(kept).into()
             }
-            v4 => v4,
+            v4 @ IpAddr::V4(_) => v4,
         }))
     }
 }
@@ -171,7 +171,9 @@ mod tests {
     use super::*;
 
     fn from(text: &str) -> Option<IpAddr> {
-        Some(text.parse().unwrap())
+        let address = text.parse();
+        assert!(address.is_ok(), "{text}");
+        address.ok()
     }
 
     /// Attempts for `name` that are let through, of `tries` at once.

@@ -1,3 +1,5 @@
+//! The numbers of a daemon whose kernel is simulated.
+
 use std::{path::Path, sync::Arc};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};

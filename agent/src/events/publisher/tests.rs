@@ -1,3 +1,5 @@
+//! The publisher before an approver that is played.
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},

@@ -1,3 +1,5 @@
+//! What becomes an event, and which.
+
 use std::collections::HashMap;
 
 use super::{bounds::ARGUMENTS, *};

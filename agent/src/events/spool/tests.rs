@@ -1,3 +1,5 @@
+//! The spool through ends, full disks and damage: properties and stories.
+
 use std::{collections::BTreeMap, collections::HashMap};
 
 use proptest::prelude::*;

@@ -224,7 +224,6 @@ fn told_of(operation: Kind) -> Vec<AuditRecord> {
             request: request.clone(),
             verdict: Verdict::Approve,
             reviewer: reviewer.clone(),
-            token: None,
             reason: reason.clone(),
             grant: Some(grant.clone()),
             token: None,
