@@ -33,7 +33,6 @@ pub(crate) enum News {
 
 /// Something other than a request has changed: whoever shows it loads it anew.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[allow(dead_code, reason = "read by the stream for browsers")]
 pub(crate) enum Reload {
     /// A host: connected, disconnected, revoked, said something else of itself.
     Host(Uuid),

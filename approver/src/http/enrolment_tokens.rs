@@ -111,7 +111,7 @@ pub(super) async fn make(
         label: token.label,
         expires_at: time(token.expires_at),
         // A token is base64url and safe to paste.
-        command: format!("printf %s '{text}' | sudo holdpointd enrol --token-file -"),
+        command: format!("printf %s '{text}' | sudo holdpointd enrol --start --token-file -"),
         token: text,
     };
     Ok((StatusCode::CREATED, Json(made)))

@@ -4,6 +4,7 @@ use super::{Code, Problem};
 use crate::{
     HashError,
     domain::{capability::Lacking, decide::Refusal, grant::GrantRefusal},
+    error_chain::error_chain,
     live::Full,
     service::{
         api_tokens::ApiTokenError,
@@ -211,8 +212,18 @@ impl From<UserError> for Problem {
 impl From<EventsError> for Problem {
     fn from(error: EventsError) -> Self {
         let code = match &error {
-            EventsError::Query(_) | EventsError::Sql(_) => Code::Invalid,
+            EventsError::Query(_) => {
+                return Self::new(Code::Invalid, error.to_string())
+                    .with_mend("write words like `outcome:denied exe:*/curl since:24h`");
+            }
+            EventsError::Sql(_) => Code::Invalid,
             EventsError::Role(_) => Code::Role,
+            // Whoever looks has to be told what of it can't be trusted.
+            EventsError::History(damage) if damage.is_damage() => {
+                tracing::error!(error = error_chain(&error), "the history is damaged");
+                return Self::new(Code::Internal, damage.to_string())
+                    .with_mend("verify the log with `holdpoint audit verify`");
+            }
             EventsError::History(_) | EventsError::Store(_) => return Self::internal(&error),
         };
         Self::new(code, error.to_string())
