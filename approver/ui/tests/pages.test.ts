@@ -73,8 +73,8 @@ it("has a menu on a phone", async () => {
   await button(page, /^Menu/).click();
   await page.getByRole("link", { name: "Hosts" }).click();
   await page.getByRole("heading", { name: "Hosts" }).waitFor();
-  expect(await page.getByRole("link", { name: "Sessions" }).first().isVisible()).toBe(true);
-  expect(await page.getByRole("navigation", { name: "Pages" }).isVisible()).toBe(false);
+  await page.getByRole("link", { name: "Sessions" }).first().waitFor();
+  await page.getByRole("navigation", { name: "Pages" }).waitFor({ state: "hidden" });
 });
 
 it("shows a host, its state and its sessions", async () => {
@@ -100,7 +100,7 @@ it("finds requests by what is asked for", async () => {
   await page.getByLabel("Kind").selectOption("");
   await page.getByLabel("State").selectOption("flagged");
   await list.getByText("--to-be-flagged").waitFor();
-  expect(await list.getByRole("link").count()).toBe(1);
+  await expect.poll(() => list.getByRole("link").count()).toBe(1);
 });
 
 it("shows events, their histogram as a table too, and what is wrong with a query", async () => {
