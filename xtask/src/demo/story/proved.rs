@@ -53,10 +53,9 @@ impl Story<'_> {
                 .json(REVIEWERS[0], &["audit", "checkpoint"])?;
             Ok(covers(&found))
         })?;
-        let lines = ["Checkpoint", "Integrity", "Completeness"];
+        let lines = ["Checkpoint", "Integrity", "History", "Completeness"];
         let said = self.says(REVIEWERS[0], &typed(&verify), &verify, &lines)?;
-        let full = [verify[0], verify[1], "--full"];
-        let found = self.approver.json(REVIEWERS[0], &full)?;
+        let found = self.approver.json(REVIEWERS[0], &verify)?;
         let size = number(&found["size"]).unwrap_or_default();
         observe(
             said.worked() && is_sound(&found) && covers(&found).is_some(),
