@@ -115,9 +115,12 @@ const SECRET_NAMES: &[&str] = &[
     "TOKEN",
 ];
 
-/// Names with one of [`SECRET_NAMES`] in them that say where something is, not
-/// what it is.
+/// Names with one of [`SECRET_NAMES`] in them that say who, when or where, and no
+/// secret.
 const NO_SECRETS: &[&str] = &[
+    "GIT_AUTHOR_DATE",
+    "GIT_AUTHOR_EMAIL",
+    "GIT_AUTHOR_NAME",
     "GOOGLE_APPLICATION_CREDENTIALS",
     "SSH_AUTH_SOCK",
     "AWS_SHARED_CREDENTIALS_FILE",
@@ -280,6 +283,7 @@ mod tests {
             "NODE_OPTIONS=-r x",
             "SSH_CONNECTION=1 2 3 4",
             "SSH_AUTH_SOCK=/tmp/agent",
+            "GIT_AUTHOR_NAME=agent",
             "PATHS=no",
             "no-equals-sign",
             "=strange",
@@ -288,6 +292,7 @@ mod tests {
         assert_eq!(
             names,
             [
+                "GIT_AUTHOR_NAME",
                 "LD_PRELOAD",
                 "NODE_OPTIONS",
                 "PATH",
