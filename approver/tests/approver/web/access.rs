@@ -1,6 +1,6 @@
 //! Who may do what, at the moment it is done, and that it is done to its end.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use holdpoint_proto::{
     digest,
@@ -30,7 +30,7 @@ async fn begin(client: &Client, path: &str, body: &Value) -> (TlsStream<TcpStrea
         body.len()
     );
     for (name, value) in &client.headers {
-        head += &format!("{name}: {value}\r\n");
+        let _ = write!(head, "{name}: {value}\r\n");
     }
     head += "\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
