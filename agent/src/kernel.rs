@@ -271,6 +271,8 @@ pub struct ProcessFacts {
     pub cwd: Vec<u8>,
     /// Arguments it was started with.
     pub argv: Vec<Vec<u8>>,
+    /// There are more of them.
+    pub argv_cut: bool,
 }
 
 /// What an exec would run.

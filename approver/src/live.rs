@@ -45,6 +45,8 @@ pub(crate) enum Reload {
     },
     /// A grant: issued, used, revoked, ended.
     Grant(String),
+    /// The flag on the operation of this digest, in hexadecimal: set, lifted.
+    Flag(String),
 }
 
 /// The connections of this process.

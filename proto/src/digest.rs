@@ -169,6 +169,7 @@ impl Encoder {
                 self.bytes(&process.executable);
                 self.bytes(&process.cwd);
                 self.list(&process.argv);
+                self.number(process.argv_cut.into());
             }
         }
     }

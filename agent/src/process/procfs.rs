@@ -149,6 +149,7 @@ pub(crate) fn process(pid: u32, tid: u32) -> Option<ProcessFacts> {
             .unwrap_or_default()
     };
     let executable = program(&base);
+    let (command, argv_cut) = start_of(Path::new(&format!("{base}/cmdline")));
     Some(ProcessFacts {
         pid,
         tid,
@@ -161,7 +162,8 @@ pub(crate) fn process(pid: u32, tid: u32) -> Option<ProcessFacts> {
         ),
         executable,
         cwd: link("cwd"),
-        argv: command_line(&start_of(Path::new(&format!("{base}/cmdline")))),
+        argv: command_line(&command),
+        argv_cut,
     })
 }
 
@@ -190,18 +192,15 @@ const REMOVED: &[u8] = b" (deleted)";
 /// arguments of a held exec) is read whole, elsewhere.
 const COMMAND_LINE: u64 = 4096;
 
-/// The beginning of a file, empty if it cannot be read; a longer one ends in a
-/// mark.
-fn start_of(path: &Path) -> Vec<u8> {
+/// The beginning of a file, empty if it cannot be read, and whether there is more.
+fn start_of(path: &Path) -> (Vec<u8>, bool) {
     use std::io::Read as _;
     let mut text = Vec::new();
     let read =
         fs::File::open(path).and_then(|file| file.take(COMMAND_LINE + 1).read_to_end(&mut text));
-    if read.is_ok() && text.len() as u64 > COMMAND_LINE {
-        text.truncate(COMMAND_LINE as usize);
-        text.extend_from_slice(b"\0(more)");
-    }
-    text
+    let more = read.is_ok() && text.len() as u64 > COMMAND_LINE;
+    text.truncate(COMMAND_LINE as usize);
+    (text, more)
 }
 
 /// Kernel device number of the filesystem that `path` is on, as its superblock

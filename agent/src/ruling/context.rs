@@ -154,6 +154,7 @@ pub fn process(facts: &ProcessFacts) -> v1::Process {
         executable: facts.executable.clone(),
         cwd: facts.cwd.clone(),
         argv: facts.argv.clone(),
+        argv_cut: facts.argv_cut,
     }
 }
 

@@ -89,6 +89,8 @@ pub(super) struct ProcessSeen {
     parent: Option<ProcessKey>,
     executable: ProcessBytes,
     argv: Vec<ProcessBytes>,
+    /// It had more arguments: the last of these may be a part of one.
+    argv_cut: bool,
     uid: u32,
     first_seen: String,
     last_seen: String,
@@ -135,6 +137,7 @@ impl ProcessSeen {
             }),
             executable: process.executable.into(),
             argv: list_of_bytes(process.argv),
+            argv_cut: process.argv_cut,
             uid: process.uid,
             first_seen: time(process.first_seen),
             last_seen: time(process.last_seen),

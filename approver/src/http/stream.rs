@@ -59,7 +59,7 @@ type Events = Sse<ReceiverStream<Result<Event, Infallible>>>;
 ///
 /// `hello` `{revision}`, then `request` with a Request for each pending request,
 /// or, with `Last-Event-ID`, for each that changed since; then for each change.
-/// `host`, `session` and `grant` say `{id}` of what to load anew. `bye`
+/// `host`, `session`, `grant` and `flag` say `{id}` of what to load anew. `bye`
 /// `{because}` is the end: `login` or `closing`.
 #[utoipa::path(get, path = "/stream", tag = "requests", params(StreamParams),
     responses((status = 200, description = "Server-sent events", body = String,
@@ -182,6 +182,7 @@ impl Client {
                 self.say("session", &session).await
             }
             Reload::Grant(id) => self.say("grant", &json!({ "id": id })).await,
+            Reload::Flag(id) => self.say("flag", &json!({ "id": id })).await,
         }
     }
 

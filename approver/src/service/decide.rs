@@ -81,6 +81,8 @@ impl Approver {
         self.spread(&request, &decision, revoked);
         if decision.verdict == Verdict::Flag {
             self.spread_flag().await;
+            let flagged = data_encoding::HEXLOWER.encode(&request.operation_digest);
+            self.live.reload(Reload::Flag(flagged));
         }
         let decided = self.store.request(&request.id).await?;
         decided.ok_or(ReviewError::NotFound(request.id))

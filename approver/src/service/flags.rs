@@ -8,7 +8,7 @@ use crate::{
         decide::{self, Refusal},
     },
     error_chain::error_chain,
-    live::News,
+    live::{News, Reload},
     store::{
         StoreError,
         flags::{Lifted, Page},
@@ -82,7 +82,7 @@ impl Approver {
         let hex = || data_encoding::HEXLOWER.encode(digest.get(..32).unwrap_or(digest));
         let lifted = self.store.lift_flag(digest, caller, &reason, now());
         match lifted.await? {
-            Lifted::Done => {}
+            Lifted::Done => self.live.reload(Reload::Flag(hex())),
             Lifted::None => return Err(FlagError::NotFound(hex())),
             Lifted::Own => return Err(FlagError::Own),
         }

@@ -120,8 +120,8 @@ fn too_late(request: &Request) -> String {
     let state = request.state;
     match &request.decision {
         Some(decision) => format!(
-            "the request is already {state}: {} decided at {}",
-            decision.reviewer, decision.decided_at
+            "the request is already {state}: {} decided at {}, with the reason {:?}",
+            decision.reviewer, decision.decided_at, decision.reason
         ),
         None if state == State::Expired => {
             format!(

@@ -91,7 +91,7 @@ pub(super) async fn operated(
     let kind = event.operation.as_ref().and_then(|one| one.kind.as_ref());
     let went_on = matches!(event.action(), Action::Allowed | Action::Released);
     if let (Some(Kind::Exec(exec)), true) = (kind, went_on) {
-        place.became(conn, key, exec).await?;
+        place.became(conn, key, exec, event.argv_cut).await?;
     }
     Ok(())
 }
@@ -182,7 +182,7 @@ impl Place<'_> {
              WHERE host_id = ?7 AND session_id = ?8 AND pid = ?9 AND start_time_ns = ?10",
         )
         .bind(&process.executable)
-        .bind(argv(&process.argv))
+        .bind(arguments(&process.argv, process.argv_cut))
         .bind(process.uid)
         .bind(parent.map(|(pid, _)| pid))
         .bind(parent.map(|(_, start)| start))
@@ -229,7 +229,7 @@ impl Place<'_> {
         .bind(parent.map(|(pid, _)| pid))
         .bind(parent.map(|(_, start)| start))
         .bind(&process.executable)
-        .bind(argv(&process.argv))
+        .bind(arguments(&process.argv, process.argv_cut))
         .bind(process.uid)
         .bind(self.at.get())
         .bind(self.at.get())
@@ -244,13 +244,14 @@ impl Place<'_> {
         conn: &mut SqliteConnection,
         (pid, start): ProcessKey,
         exec: &Exec,
+        argv_cut: bool,
     ) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE session_processes SET executable = ?, argv = ?
              WHERE host_id = ? AND session_id = ? AND pid = ? AND start_time_ns = ?",
         )
         .bind(&exec.path)
-        .bind(argv(&exec.argv))
+        .bind(arguments(&exec.argv, argv_cut))
         .bind(self.host_id)
         .bind(self.session_id)
         .bind(pid)
@@ -264,13 +265,14 @@ impl Place<'_> {
 /// Most bytes of a process's arguments that are kept here.
 const ARGV_MAX: usize = 4096;
 
-/// `argv` as it is kept: as much of it as fits.
-fn argv(argv: &[Vec<u8>]) -> Vec<u8> {
+/// `argv` as it is kept: as much of it as fits, and whether that is all.
+fn arguments(argv: &[Vec<u8>], mut argv_cut: bool) -> Vec<u8> {
     let mut left = ARGV_MAX;
     let mut kept = Vec::new();
     for argument in argv {
         if argument.len() >= left {
-            kept.push(b"(more)".to_vec());
+            kept.extend(argument.get(..left).map(<[u8]>::to_vec));
+            argv_cut = true;
             break;
         }
         left -= argument.len() + 1;
@@ -278,6 +280,7 @@ fn argv(argv: &[Vec<u8>]) -> Vec<u8> {
     }
     Process {
         argv: kept,
+        argv_cut,
         ..Process::default()
     }
     .encode_to_vec()

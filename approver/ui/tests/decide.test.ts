@@ -61,6 +61,8 @@ it("flags, after asking, and refuses the same operation from then on", async () 
   await carol.getByRole("dialog").getByLabel("Reason").fill("it was a test");
   await button(carol, "Lift the flag").click();
   await carol.getByText("Nothing is flagged.").waitFor();
+  // Nobody has to load the page anew to see it.
+  await page.getByText("Nothing is flagged.").waitFor();
 });
 
 it("approves for the session, for as long and as often as was chosen, and no further", async () => {

@@ -197,6 +197,7 @@ fn process(process: &Process) -> Value {
         "executable": bytes(&process.executable),
         "cwd": bytes(&process.cwd),
         "argv": list_of_bytes(&process.argv),
+        "argv_cut": process.argv_cut,
     })
 }
 

@@ -283,6 +283,9 @@ impl Page {
         ));
         self.more(&format!("cwd {}", marked(&process.cwd)));
         self.argv(&process.argv);
+        if process.argv_cut {
+            self.more("there were more arguments; the last one may be a part");
+        }
     }
 
     fn argv(&mut self, argv: &[Vec<u8>]) {
@@ -314,6 +317,9 @@ impl Page {
             for argument in &process.argv {
                 // Writing to a String can't fail.
                 let _ = write!(line, " {}", marked(argument));
+            }
+            if process.argv_cut {
+                line.push_str(" (cut here)");
             }
             self.line(&line);
         }

@@ -48,6 +48,7 @@ fn process(pid: u32, executable: &[u8], argv: &[&[u8]]) -> Process {
         executable: executable.to_vec(),
         cwd: b"/home/agent/work".to_vec(),
         argv: words(argv),
+        argv_cut: false,
     }
 }
 

@@ -804,9 +804,12 @@ pub struct Process {
     #[prost(bytes = "vec", tag = "7")]
     pub cwd: ::prost::alloc::vec::Vec<u8>,
     /// What it was started with, as it shows itself: it can change that. At most
-    /// 4 KiB; a longer command line ends in "(more)".
+    /// 4 KiB.
     #[prost(bytes = "vec", repeated, tag = "8")]
     pub argv: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// The command line was longer: the last argument may be a part of one.
+    #[prost(bool, tag = "9")]
+    pub argv_cut: bool,
 }
 /// One tracked process tree.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

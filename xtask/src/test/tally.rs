@@ -62,7 +62,7 @@ impl Tally {
             eprintln!("SKIPPED {name}");
         }
         for (name, reason) in &self.failures {
-            let reason = reason.lines().next().unwrap_or_default();
+            let reason = in_one_line(reason);
             let separator = if reason.is_empty() { "" } else { ": " };
             eprintln!("FAILED {name}{separator}{reason}");
         }
@@ -73,6 +73,16 @@ impl Tally {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The first few lines of `reason` as one.
+fn in_one_line(reason: &str) -> String {
+    let mut lines = reason.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut line = lines.by_ref().take(8).collect::<Vec<_>>().join(" | ");
+    if lines.next().is_some() {
+        line.push_str(" | ...");
+    }
+    line
 }
 
 /// What test programs said in one run.
@@ -184,6 +194,14 @@ impl<W: Write> Write for Tap<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_of_many_lines_is_told_in_one() {
+        assert_eq!(in_one_line(""), "");
+        assert_eq!(in_one_line("left behind:\n\n  /a\n/b\n"), "left behind: | /a | /b");
+        let long = "x\n".repeat(9);
+        assert!(in_one_line(&long).ends_with(" x | ..."));
+    }
 
     fn read(output: &str) -> Run {
         let (mut tap, run) = Tap::new(Vec::new());

@@ -99,6 +99,7 @@ fn cut_ancestry(ancestry: &mut Vec<v1::Process>) -> bool {
         if size <= room {
             room -= size;
         } else {
+            process.argv_cut |= !process.argv.is_empty();
             process.argv = Vec::new();
             process.cwd = Vec::new();
             cut = true;
@@ -124,6 +125,7 @@ mod tests {
             executable: vec![b'e'; 4096],
             cwd: vec![b'c'; 4096],
             argv: vec![Vec::new(); 4096],
+            argv_cut: true,
         };
         let variable = v1::EnvironmentVariable {
             name: vec![b'n'; 1024],

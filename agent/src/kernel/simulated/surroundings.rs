@@ -38,6 +38,7 @@ impl Surroundings {
                 executable_is_hosts: true,
                 cwd: self.cwd.clone(),
                 argv: vec![b"sh".to_vec()],
+                argv_cut: false,
             },
             process_start_ns: task.start_ns,
             ancestry: Vec::new(),

@@ -35,6 +35,7 @@ fn process() -> Process {
         executable: b"/usr/bin/python3".to_vec(),
         cwd: b"/srv/work".to_vec(),
         argv: vec![b"python3".to_vec(), b"agent.py".to_vec()],
+        argv_cut: false,
     }
 }
 

@@ -79,6 +79,8 @@ pub(crate) struct ProcessView {
     cwd: ProcessBytes,
     /// As the process shows itself: it can change that.
     argv: Vec<ProcessBytes>,
+    /// There were more: the last of these may be a part of one.
+    argv_cut: bool,
 }
 
 impl OperationView {
@@ -150,6 +152,7 @@ impl From<v1::Process> for ProcessView {
             executable: process.executable.into(),
             cwd: process.cwd.into(),
             argv: list(process.argv),
+            argv_cut: process.argv_cut,
         }
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct KnownProcess {
     pub(crate) parent: Option<(u32, u64)>,
     pub(crate) executable: Vec<u8>,
     pub(crate) argv: Vec<Vec<u8>>,
+    /// It had more arguments than are kept.
+    pub(crate) argv_cut: bool,
     pub(crate) uid: u32,
     pub(crate) first_seen: Millis,
     pub(crate) last_seen: Millis,
@@ -149,13 +151,15 @@ impl FromRow<'_, SqliteRow> for KnownProcess {
     fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
         let pid: Option<u32> = row.try_get("parent_pid")?;
         let start: Option<i64> = row.try_get("parent_start_time_ns")?;
-        let argv = Process::decode(row.try_get::<&[u8], _>("argv")?);
+        let kept = Process::decode(row.try_get::<&[u8], _>("argv")?)
+            .map_err(|error| decode("argv", error))?;
         Ok(Self {
             pid: row.try_get("pid")?,
             start_time_ns: row.try_get::<i64, _>("start_time_ns")?.cast_unsigned(),
             parent: pid.zip(start.map(i64::cast_unsigned)),
             executable: row.try_get("executable")?,
-            argv: argv.map_err(|error| decode("argv", error))?.argv,
+            argv: kept.argv,
+            argv_cut: kept.argv_cut,
             uid: row.try_get("uid")?,
             first_seen: Millis::new(row.try_get("first_seen")?),
             last_seen: Millis::new(row.try_get("last_seen")?),

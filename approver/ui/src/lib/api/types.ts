@@ -92,6 +92,7 @@ export interface Process {
   executable: Bytes;
   cwd: Bytes;
   argv: Bytes[];
+  argv_cut: boolean;
 }
 
 /** What a decision gave beyond the operation that was held. */
@@ -207,6 +208,7 @@ export interface SessionProcess extends ProcessKey {
   parent: ProcessKey | null;
   executable: Bytes;
   argv: Bytes[];
+  argv_cut: boolean;
   uid: number;
   first_seen: string;
   last_seen: string;

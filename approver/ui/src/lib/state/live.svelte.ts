@@ -34,6 +34,7 @@ class Live {
   hosts = $state(0);
   sessions = $state(0);
   grants = $state(0);
+  flags = $state(0);
   /** Likewise, of all requests. */
   changes = $state(0);
   /** How often the state became complete. */
@@ -49,6 +50,7 @@ class Live {
     host: calm(() => (this.hosts += 1)),
     session: calm(() => (this.sessions += 1)),
     grant: calm(() => (this.grants += 1)),
+    flag: calm(() => (this.flags += 1)),
     request: calm(() => (this.changes += 1)),
   };
 
@@ -173,6 +175,7 @@ class Live {
       case "host":
       case "session":
       case "grant":
+      case "flag":
         this.#told[event]();
         break;
       case "bye":

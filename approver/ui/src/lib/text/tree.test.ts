@@ -9,6 +9,7 @@ const process = (pid: number, parent: number | null, start = pid): SessionProces
   parent: parent === null ? null : { pid: parent, start_time_ns: String(parent) },
   executable: "",
   argv: [],
+  argv_cut: false,
   uid: 0,
   first_seen: "2027-01-01T00:00:00Z",
   last_seen: "2027-01-01T00:00:00Z",
