@@ -105,6 +105,12 @@ pub enum Cause {
     /// The interpreter of a script is a script itself, or the script's path is
     /// longer than [`crate::SCRIPT_PATH`]: its arguments could not be shown.
     Script = 12,
+    /// The operation is a [`crate::Route`] that the session has no permit for.
+    Barred = 13,
+    /// The file has no name any more, or never had one: memfd, unlinked.
+    Unlinked = 14,
+    /// The file's content is made up by another process as it is read.
+    Fuse = 15,
 }
 
 impl TryFrom<u32> for Cause {
@@ -124,6 +130,9 @@ impl TryFrom<u32> for Cause {
             10 => Self::ArgumentsChanged,
             11 => Self::NoLabel,
             12 => Self::Script,
+            13 => Self::Barred,
+            14 => Self::Unlinked,
+            15 => Self::Fuse,
             _ => {
                 return Err(UnknownValue {
                     what: "cause",

@@ -61,8 +61,8 @@ pub struct Label {
     pub session: u64,
     /// `LABEL_*`.
     pub flags: u32,
-    /// Zero.
-    pub padding: u32,
+    /// Routes that are open to the session: [`crate::Route::bit`].
+    pub permits: u32,
     /// Two slots: a script and its interpreter pass in one execve.
     pub admitted: [Admitted; 2],
     /// Who was let through: a thread that is not its group's first takes that
@@ -76,7 +76,7 @@ pub struct Label {
 
 impl Label {
     /// The label of a task of `session`.
-    pub const fn new(session: u64, flags: u32) -> Self {
+    pub const fn new(session: u64, flags: u32, permits: u32) -> Self {
         const EMPTY: Admitted = Admitted {
             operation: OperationKey {
                 kind: 0,
@@ -91,7 +91,7 @@ impl Label {
         Self {
             session,
             flags,
-            padding: 0,
+            permits,
             admitted: [EMPTY; 2],
             known_as: TaskKey {
                 tid: 0,

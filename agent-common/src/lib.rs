@@ -17,7 +17,9 @@ mod observation;
 mod offsets;
 mod operation;
 mod pending;
+mod route;
 mod siphash;
+mod socket;
 
 pub use event::{Cause, Event, EventKind, UnknownValue};
 pub use label::{Admitted, LABEL_CUT, LABEL_HELD, Label, SCRIPT_LINE, SCRIPT_PATH, Script};
@@ -26,15 +28,17 @@ pub use observation::{
     TOLD_PER_SECOND, Telling, Told,
 };
 pub use offsets::Offsets;
-pub use operation::{FileId, OperationKey, OperationKind, Peer, TaskKey};
+pub use operation::{FileId, InodeKey, OperationKey, OperationKind, Peer, Protection, TaskKey};
 pub use pending::{
     Answer, ArgumentsMac, CachedVerdict, Control, PATH_CAPACITY, PENDING_COMPAT,
     PENDING_INTERPRETER, Pending, Session, SessionName, Ticket, VerdictKey,
 };
+pub use route::Route;
 pub use siphash::SipHash;
+pub use socket::SocketTag;
 
 /// Version of everything that lives in pinned maps. Part of their path.
-pub const ABI: u32 = 1;
+pub const ABI: u32 = 2;
 
 /// Operations that can be held at once on a host. A full map denies.
 pub const PENDING_CAPACITY: usize = 16_384;
@@ -45,14 +49,19 @@ pub const SESSION_CAPACITY: usize = 1_024;
 /// Verdicts the kernel remembers. A full cache forgets the least recently used.
 pub const CACHE_CAPACITY: usize = 16_384;
 
+/// Files and folders that are kept from tracked tasks. A full map is an error at start.
+pub const PROTECTED_CAPACITY: usize = 256;
+
 /// Names of the maps that outlive the daemon, as pinned.
-pub const PINNED_MAPS: [&str; 12] = [
+pub const PINNED_MAPS: [&str; 14] = [
     "LABELS",
     "PENDING",
     "TICKETS",
     "VERDICTS",
     "SESSIONS",
     "CONTROL",
+    "SOCKETS",
+    "PROTECTED",
     "EVENTS",
     "LOST",
     "OBSERVATIONS",

@@ -41,6 +41,28 @@ pub struct Offsets {
     pub sock_protocol: u32,
     pub sock_net: u32,
     pub net_inum: u32,
+    pub inode_nlink: u32,
+    pub sb_magic: u32,
+    pub file_mode: u32,
+    pub path_dentry: u32,
+    pub dentry_inode: u32,
+    pub dentry_parent: u32,
+    pub dentry_name: u32,
+    pub qstr_name: u32,
+    pub proc_pid: u32,
+    pub proc_sysctl: u32,
+    pub proc_inode: u32,
+    pub task_cred: u32,
+    pub cred_user_ns: u32,
+    pub userns_level: u32,
+    pub sock_rcv_saddr: u32,
+    pub sock_v6_rcv_saddr: u32,
+    pub msg_name: u32,
+    pub msg_namelen: u32,
+    pub msg_flags: u32,
+    pub msg_control: u32,
+    pub msg_controllen: u32,
+    pub skb_data: u32,
     pub regs_orig_ax: u32,
     pub regs_cx: u32,
     pub regs_dx: u32,
@@ -48,6 +70,6 @@ pub struct Offsets {
     pub regs_r10: u32,
 }
 
-const _: () = assert!(size_of::<Offsets>() == 33 * 4);
+const _: () = assert!(size_of::<Offsets>() == 55 * 4);
 
 plain!(Offsets);

@@ -1,6 +1,6 @@
 //! What a task attempts, small enough to compare on every judgement.
 
-use crate::{event::UnknownValue, plain};
+use crate::{Route, event::UnknownValue, plain};
 
 /// One thread, unambiguous for one boot: thread ids are reused, start times are not.
 #[repr(C)]
@@ -37,6 +37,28 @@ pub struct FileId {
     pub padding: u32,
 }
 
+/// A file or folder, independent of its names and of what is written to it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct InodeKey {
+    /// `inode.i_ino`.
+    pub inode: u64,
+    /// `super_block.s_dev`: major << 20 | minor.
+    pub device: u32,
+    /// Zero.
+    pub padding: u32,
+}
+
+/// What a tracked task may not do with a file, or with anything in a folder.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Protection {
+    /// Change it, in content, name or attributes.
+    Write = 1,
+    /// Nor read it.
+    All = 2,
+}
+
 /// Where a connect goes, in canonical form: IPv4-mapped IPv6 is IPv4, the
 /// unspecified address is loopback, as the kernel would route it.
 #[repr(C)]
@@ -66,8 +88,10 @@ pub struct Peer {
 pub enum OperationKind {
     /// execve, execveat; the subject is a [`FileId`].
     Exec = 1,
-    /// connect; the subject is a [`Peer`].
+    /// connect, and sends that name a destination; the subject is a [`Peer`].
     Connect = 2,
+    /// A [`crate::Route`]; its number and what is known of it.
+    Route = 3,
 }
 
 impl TryFrom<u32> for OperationKind {
@@ -77,6 +101,7 @@ impl TryFrom<u32> for OperationKind {
         match value {
             1 => Ok(Self::Exec),
             2 => Ok(Self::Connect),
+            3 => Ok(Self::Route),
             _ => Err(UnknownValue {
                 what: "operation kind",
                 value,
@@ -102,10 +127,11 @@ pub struct OperationKey {
 
 const _: () = assert!(size_of::<TaskKey>() == 16);
 const _: () = assert!(size_of::<FileId>() == 40);
+const _: () = assert!(size_of::<InodeKey>() == 16);
 const _: () = assert!(size_of::<Peer>() == 40);
 const _: () = assert!(size_of::<OperationKey>() == 56);
 
-plain!(TaskKey, FileId, Peer, OperationKey);
+plain!(TaskKey, FileId, InodeKey, Peer, OperationKey);
 
 impl OperationKey {
     /// The execution of `file`; `script` is 0 unless it is an interpreter.
@@ -132,6 +158,24 @@ impl OperationKey {
             subject: unsafe { core::mem::transmute::<Peer, [u64; 5]>(peer) },
             script: 0,
         }
+    }
+
+    /// An attempt on `route`, with up to three numbers that say more of it.
+    #[inline(always)]
+    pub fn route(route: Route, about: [u64; 3]) -> Self {
+        Self {
+            kind: OperationKind::Route as u32,
+            padding: 0,
+            subject: [route as u64, about[0], about[1], about[2], 0],
+            script: 0,
+        }
+    }
+
+    /// The number of the route that was attempted and what is known of the
+    /// attempt, none for another kind.
+    pub fn attempted_route(&self) -> Option<(u32, [u64; 3])> {
+        let [route, about @ .., _] = self.subject;
+        (self.kind == OperationKind::Route as u32).then_some((route as u32, about))
     }
 
     /// The file of an exec, none for another kind.

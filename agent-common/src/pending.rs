@@ -167,6 +167,10 @@ pub struct Control {
     pub epoch: u64,
     /// Secret of this boot: key of [`ArgumentsMac`], seed of request ids.
     pub key: [u64; 2],
+    /// Process id of the daemon, which no tracked task may touch; 0 if there is none.
+    pub daemon_tgid: u32,
+    /// Zero.
+    pub padding: u32,
 }
 
 const _: () =
@@ -175,7 +179,7 @@ const _: () = assert!(size_of::<ArgumentsMac>() == 32);
 const _: () = assert!(size_of::<Ticket>() == 56 + 16 + 8 + 32);
 const _: () = assert!(size_of::<VerdictKey>() == 72);
 const _: () = assert!(size_of::<Session>() == 64 + 64 + 16 + 8);
-const _: () = assert!(size_of::<Control>() == 24);
+const _: () = assert!(size_of::<Control>() == 32);
 
 plain!(
     Pending,

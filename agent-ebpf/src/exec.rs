@@ -12,11 +12,11 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use holdpoint_agent_common::{
-    Cause, Label, OperationKey, SCRIPT_LINE, SCRIPT_PATH, Script, SipHash,
+    Cause, Label, OperationKey, Route, SCRIPT_LINE, SCRIPT_PATH, Script, SipHash,
 };
 
 use crate::{
-    judge::{Attempt, Caller, REFUSED, judge},
+    judge::{Attempt, Caller, REFUSED, judge, tracked},
     kernel::{file_id, offset, read},
     maps::CONTROL,
     observe,
@@ -28,11 +28,7 @@ use crate::{
 /// Hook since 5.7; works as described on 6.1 and later.
 #[lsm(hook = "bprm_check_security")]
 pub(crate) fn gate_exec(ctx: LsmContext) -> i32 {
-    let mut caller = match Caller::current() {
-        Ok(Some(caller)) => caller,
-        Ok(None) => return 0,
-        Err(refused) => return refused,
-    };
+    let mut caller = tracked!();
     let bprm: *const u8 = ctx.arg(0);
     #[expect(clippy::cast_ptr_alignment, reason = "the kernel aligns its fields")]
     let field = bprm.wrapping_add(offset!(bprm_file)).cast::<*mut u8>();
@@ -51,7 +47,7 @@ pub(crate) fn gate_exec(ctx: LsmContext) -> i32 {
         Err(_) => Err(Cause::Unreadable),
         Ok(id) => {
             attempt.operation = OperationKey::exec(id, 0);
-            match script(caller.label, bprm) {
+            match ordinary(&caller, file).and_then(|()| script(caller.label, bprm)) {
                 Err(cause) => Err(cause),
                 Ok((interpreter, script)) => {
                     attempt.operation.script = script;
@@ -72,6 +68,26 @@ pub(crate) fn gate_exec(ctx: LsmContext) -> i32 {
         debug!(&ctx, "exec by thread {}: {}", caller.key.tid, verdict);
     }
     verdict
+}
+
+/// Refuses files that nobody can look at again: one without a name (memfd,
+/// unlinked), and one whose content another process makes up as it is read.
+#[inline(always)]
+fn ordinary(caller: &Caller<'_>, file: *const u8) -> Result<(), Cause> {
+    const FUSE: u64 = 0x6573_5546;
+
+    let unreadable = |_: i32| Cause::Unreadable;
+    let inode: *const u8 = read(file, offset!(file_inode)).map_err(unreadable)?;
+    let names: u32 = read(inode, offset!(inode_nlink)).map_err(unreadable)?;
+    if names == 0 && !caller.permits(Route::UnlinkedExec) {
+        return Err(Cause::Unlinked);
+    }
+    let sb: *const u8 = read(inode, offset!(inode_sb)).map_err(unreadable)?;
+    let magic: u64 = read(sb, offset!(sb_magic)).map_err(unreadable)?;
+    if magic == FUSE && !caller.permits(Route::FuseExec) {
+        return Err(Cause::Fuse);
+    }
+    Ok(())
 }
 
 /// Whether the file is the interpreter of another one, and the hash of what that

@@ -39,9 +39,15 @@ ends! {
     end_execve => "__x64_sys_execve", exec: true;
     end_execveat => "__x64_sys_execveat", exec: true;
     end_connect => "__x64_sys_connect", exec: false;
+    end_sendto => "__x64_sys_sendto", exec: false;
+    end_sendmsg => "__x64_sys_sendmsg", exec: false;
+    end_sendmmsg => "__x64_sys_sendmmsg", exec: false;
     end_compat_execve => "__ia32_compat_sys_execve", exec: true;
     end_compat_execveat => "__ia32_compat_sys_execveat", exec: true;
     end_compat_connect => "__ia32_sys_connect", exec: false;
+    end_compat_sendto => "__ia32_sys_sendto", exec: false;
+    end_compat_sendmsg => "__ia32_compat_sys_sendmsg", exec: false;
+    end_compat_sendmmsg => "__ia32_compat_sys_sendmmsg", exec: false;
     end_compat_socketcall => "__ia32_compat_sys_socketcall", exec: false;
 }
 

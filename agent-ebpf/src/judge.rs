@@ -19,7 +19,7 @@ use aya_ebpf::{
 };
 use holdpoint_agent_common::{
     Answer, Cause, EventKind, LABEL_CUT, LABEL_HELD, Label, OperationKey, OperationKind,
-    PATH_CAPACITY, PENDING_COMPAT, PENDING_INTERPRETER, Pending, TaskKey, VerdictKey,
+    PATH_CAPACITY, PENDING_COMPAT, PENDING_INTERPRETER, Pending, Route, TaskKey, VerdictKey,
 };
 
 use crate::{
@@ -45,6 +45,19 @@ const TS_COMPAT: u32 = 2;
 
 /// How long an admitted operation stays admitted if the end of its call is missed.
 const ADMITTED_NS: u64 = 60_000_000_000;
+
+/// The calling task, if it is tracked; else the hook is over. For the first line
+/// of every hook but those of tracking itself.
+macro_rules! tracked {
+    () => {
+        match $crate::judge::Caller::current() {
+            Ok(Some(caller)) => caller,
+            Ok(None) => return 0,
+            Err(refused) => return refused,
+        }
+    };
+}
+pub(crate) use tracked;
 
 /// The tracked task that calls, with its label.
 pub(crate) struct Caller<'a> {
@@ -79,6 +92,24 @@ impl<'a> Caller<'a> {
             key: task_key(task).ok()?,
             label,
         })
+    }
+
+    /// Refuses an attempt on `route`, with what is known of it, unless the session
+    /// may. Tells the daemon.
+    #[inline(always)]
+    pub(crate) fn bar(&self, route: Route, about: [u64; 3]) -> i32 {
+        if self.permits(route) {
+            return 0;
+        }
+        let operation = OperationKey::route(route, about);
+        observe::operation(self, Some(Cause::Barred), &operation);
+        REFUSED
+    }
+
+    /// Whether the session may act by `route`.
+    #[inline(always)]
+    pub(crate) fn permits(&self, route: Route) -> bool {
+        self.label.flags & LABEL_CUT == 0 && self.label.permits & route.bit() != 0
     }
 
     /// Refuses `operation`, which was held, and tells the daemon why.
@@ -164,7 +195,7 @@ pub(crate) fn judge(caller: &mut Caller<'_>, attempt: &Attempt) -> Result<i32, C
         Some(Answer::Release) => {
             // An exec is told of once it is carried out.
             if operation.kind == OperationKind::Connect as u32 {
-                observe::connect(caller, None, operation);
+                observe::operation(caller, None, operation);
             }
             Ok(0)
         }
@@ -398,8 +429,11 @@ impl Call {
             (false, true, 322) => (register(offset!(regs_dx))?, register(offset!(regs_r10))?),
             (true, true, 11) => (register(offset!(regs_cx))?, register(offset!(regs_dx))?),
             (true, true, 358) => (register(offset!(regs_dx))?, register(offset!(regs_si))?),
-            // connect; socketcall(SYS_CONNECT) for 32-bit programs
-            (false, false, 42) | (true, false, 362 | 102) => (0, 0),
+            // connect, sendto, sendmsg, sendmmsg; for 32-bit programs also
+            // socketcall, which is any of these
+            (false, false, 42 | 44 | 46 | 307) | (true, false, 362 | 369 | 370 | 345 | 102) => {
+                (0, 0)
+            }
             _ => return Err(Cause::NotRestartable),
         };
         if !compat {

@@ -1,9 +1,11 @@
 //! The gate: what happens in the kernel when a tracked task attempts an
 //! operation.
 //!
-//! Thin entry points in [`exec`], [`arguments`], [`connect`], [`tracking`] and [`finish`]; the
-//! decision in one place, [`judge`]; what is told of operations that were settled
-//! without a hold in [`observe`]. No program here may let a tracked task pass
+//! Thin entry points: what is judged one by one in [`exec`], [`arguments`],
+//! [`connect`] and [`send`]; what is barred in [`sockets`], [`protect`] and
+//! [`files`]; who is tracked, and until when an answer counts, in [`tracking`] and
+//! [`finish`]. The decision in one place, [`judge`]; what is told of operations
+//! that were settled without a hold in [`observe`]. No program here may let a tracked task pass
 //! because something could not be read, stored or sent: every such failure is a
 //! refusal. Untracked tasks pay one task-storage lookup and nothing else.
 #![no_std]
@@ -24,11 +26,16 @@
 mod arguments;
 mod connect;
 mod exec;
+mod files;
 mod finish;
 mod judge;
 mod kernel;
 mod maps;
 mod observe;
+mod peer;
+mod protect;
+mod send;
+mod sockets;
 mod tracking;
 
 #[panic_handler]

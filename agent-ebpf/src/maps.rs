@@ -1,18 +1,21 @@
 //! The gate's maps. All but the offsets are pinned by the daemon and outlive it.
 
+use core::ffi::c_void;
+
 use aya_ebpf::{
     bindings::{
-        BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE, bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE,
+        BPF_F_CLONE, BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE,
+        bpf_map_type::{BPF_MAP_TYPE_SK_STORAGE, BPF_MAP_TYPE_TASK_STORAGE},
         task_struct,
     },
     btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
-    helpers::generated::bpf_task_storage_get,
+    helpers::generated::{bpf_sk_storage_get, bpf_task_storage_get},
     macros::btf_map,
 };
 use holdpoint_agent_common::{
-    CACHE_CAPACITY, CachedVerdict, Cause, Control, Event, EventKind, ExecObservation, Label,
-    OperationKey, PENDING_CAPACITY, Pending, SESSION_CAPACITY, Session, TaskKey, Telling, Ticket,
-    Told, VerdictKey,
+    CACHE_CAPACITY, CachedVerdict, Cause, Control, Event, EventKind, ExecObservation, InodeKey,
+    Label, OperationKey, PENDING_CAPACITY, PROTECTED_CAPACITY, Pending, SESSION_CAPACITY, Session,
+    SocketTag, TaskKey, Telling, Ticket, Told, VerdictKey,
 };
 
 /// Bytes of the ring buffer: some 2,500 events, after which the pending map is
@@ -22,20 +25,21 @@ const EVENT_BYTES: usize = 256 * 1024;
 /// Bytes of the ring buffer of observations: some 1,300 execs.
 const OBSERVATION_BYTES: usize = 4 * 1024 * 1024;
 
-/// A map of type task storage, declared as the loader expects it.
+/// A map of a kind that keeps its values with kernel objects, declared as the
+/// loader expects it.
 #[repr(C)]
-pub(crate) struct TaskStorage<T> {
-    r#type: *const [i32; BPF_MAP_TYPE_TASK_STORAGE as usize],
+pub(crate) struct Storage<T, const KIND: usize, const FLAGS: usize> {
+    r#type: *const [i32; KIND],
     key: *const i32,
     value: *const T,
     max_entries: *const [i32; 0],
-    map_flags: *const [i32; BPF_F_NO_PREALLOC as usize],
+    map_flags: *const [i32; FLAGS],
 }
 
 // SAFETY: the fields only carry types for the loader; nobody reads them.
-unsafe impl<T> Sync for TaskStorage<T> {}
+unsafe impl<T, const KIND: usize, const FLAGS: usize> Sync for Storage<T, KIND, FLAGS> {}
 
-impl<T> TaskStorage<T> {
+impl<T, const KIND: usize, const FLAGS: usize> Storage<T, KIND, FLAGS> {
     const fn new() -> Self {
         Self {
             r#type: core::ptr::null(),
@@ -46,6 +50,24 @@ impl<T> TaskStorage<T> {
         }
     }
 
+    #[inline(always)]
+    fn map(&self) -> *mut c_void {
+        core::ptr::from_ref(self).cast_mut().cast()
+    }
+}
+
+/// Values that are kept with tasks.
+pub(crate) type TaskStorage<T> =
+    Storage<T, { BPF_MAP_TYPE_TASK_STORAGE as usize }, { BPF_F_NO_PREALLOC as usize }>;
+
+/// Values that are kept with sockets; those that a listening one makes get a copy.
+pub(crate) type SocketStorage<T> = Storage<
+    T,
+    { BPF_MAP_TYPE_SK_STORAGE as usize },
+    { (BPF_F_NO_PREALLOC | BPF_F_CLONE) as usize },
+>;
+
+impl<T> TaskStorage<T> {
     /// The value of `task`, null if it has none.
     ///
     /// # Safety
@@ -53,15 +75,7 @@ impl<T> TaskStorage<T> {
     #[inline(always)]
     pub(crate) unsafe fn get(&self, task: *mut task_struct) -> *mut T {
         // SAFETY: the caller's promise; a null value and no flags only look up.
-        unsafe {
-            bpf_task_storage_get(
-                core::ptr::from_ref(self).cast_mut().cast(),
-                task,
-                core::ptr::null_mut(),
-                0,
-            )
-            .cast()
-        }
+        unsafe { bpf_task_storage_get(self.map(), task, core::ptr::null_mut(), 0).cast() }
     }
 
     /// The value of `task`, made of zeros if it has none; null if there is no memory.
@@ -70,16 +84,33 @@ impl<T> TaskStorage<T> {
     /// `task` is a pointer the verifier knows as a task.
     #[inline(always)]
     pub(crate) unsafe fn get_or_create(&self, task: *mut task_struct) -> *mut T {
+        let create = u64::from(BPF_LOCAL_STORAGE_GET_F_CREATE);
         // SAFETY: the caller's promise; a null value asks for zeros.
-        unsafe {
-            bpf_task_storage_get(
-                core::ptr::from_ref(self).cast_mut().cast(),
-                task,
-                core::ptr::null_mut(),
-                u64::from(BPF_LOCAL_STORAGE_GET_F_CREATE),
-            )
-            .cast()
-        }
+        unsafe { bpf_task_storage_get(self.map(), task, core::ptr::null_mut(), create).cast() }
+    }
+}
+
+impl<T> SocketStorage<T> {
+    /// The value of the socket, null if it has none.
+    ///
+    /// # Safety
+    /// `sk` is a pointer the verifier knows as a `struct sock`, not null.
+    #[inline(always)]
+    pub(crate) unsafe fn get(&self, sk: *mut c_void) -> *mut T {
+        // SAFETY: the caller's promise; a null value and no flags only look up.
+        unsafe { bpf_sk_storage_get(self.map(), sk, core::ptr::null_mut(), 0).cast() }
+    }
+
+    /// The value of the socket, made of zeros if it has none; null if there is no
+    /// memory.
+    ///
+    /// # Safety
+    /// `sk` is a pointer the verifier knows as a `struct sock`, not null.
+    #[inline(always)]
+    pub(crate) unsafe fn get_or_create(&self, sk: *mut c_void) -> *mut T {
+        let create = u64::from(BPF_LOCAL_STORAGE_GET_F_CREATE);
+        // SAFETY: the caller's promise; a null value asks for zeros.
+        unsafe { bpf_sk_storage_get(self.map(), sk, core::ptr::null_mut(), create).cast() }
     }
 }
 
@@ -87,6 +118,11 @@ impl<T> TaskStorage<T> {
 #[unsafe(link_section = ".maps")]
 #[unsafe(export_name = "LABELS")]
 pub(crate) static LABELS: TaskStorage<Label> = TaskStorage::new();
+
+/// Whose each socket is.
+#[unsafe(link_section = ".maps")]
+#[unsafe(export_name = "SOCKETS")]
+pub(crate) static SOCKETS: SocketStorage<SocketTag> = SocketStorage::new();
 
 /// Operations that wait.
 #[btf_map]
@@ -108,6 +144,10 @@ pub(crate) static SESSIONS: HashMap<u64, Session, SESSION_CAPACITY> = HashMap::n
 /// Shared settings.
 #[btf_map]
 pub(crate) static CONTROL: Array<Control, 1> = Array::new();
+
+/// Files and folders of the daemon, which no tracked task may open or change.
+#[btf_map]
+pub(crate) static PROTECTED: HashMap<InodeKey, u32, PROTECTED_CAPACITY> = HashMap::new();
 
 /// Events that found the ring buffer full.
 #[btf_map]

@@ -23,9 +23,9 @@ use crate::{
 
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// Tells of a connect: refused for `cause`, or let go on.
+/// Tells of an operation that is no exec: refused for `cause`, or let go on.
 #[inline(always)]
-pub(crate) fn connect(caller: &Caller<'_>, cause: Option<Cause>, operation: &OperationKey) {
+pub(crate) fn operation(caller: &Caller<'_>, cause: Option<Cause>, operation: &OperationKey) {
     let now = now_ns();
     if !may_tell(caller.label.session, now) {
         return untold(LOST_RATE);

@@ -32,7 +32,7 @@ pub(crate) fn inherit_label(ctx: LsmContext) -> i32 {
     // SAFETY: `child` is the hook's own argument, a task.
     let inherited = unsafe { LABELS.get_or_create(child) };
     // SAFETY: not null; only the task itself uses its label.
-    let (session, flags) = unsafe { ((*label).session, (*label).flags) };
+    let (session, flags, permits) = unsafe { ((*label).session, (*label).flags, (*label).permits) };
     if inherited.is_null() {
         emit(
             EventKind::Refused,
@@ -53,6 +53,7 @@ pub(crate) fn inherit_label(ctx: LsmContext) -> i32 {
     unsafe {
         (*inherited).session = session;
         (*inherited).flags = flags & LABEL_CUT;
+        (*inherited).permits = permits;
     }
     0
 }

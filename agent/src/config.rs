@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::{
     events::spool::MIN_BYTES,
+    kernel::{Permits, Route},
     policy::{Policy, PolicyError},
 };
 
@@ -179,6 +180,35 @@ pub struct ProfileConfig {
     pub users: Vec<String>,
     /// Its policy file.
     pub policy: PathBuf,
+    /// Names of routes that are open to its sessions; see
+    /// `docs/security/routes.md`. All others are barred.
+    #[serde(default)]
+    pub permit: Vec<Permitted>,
+}
+
+/// A route that a profile opens, by its name.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(try_from = "String")]
+pub struct Permitted(Route);
+
+impl TryFrom<String> for Permitted {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let mut open = Route::ALL
+            .into_iter()
+            .filter(|route| route.may_be_permitted());
+        open.clone()
+            .find(|route| route.name() == name)
+            .map(Self)
+            .ok_or_else(|| {
+                let names: Vec<_> = open.by_ref().map(Route::name).collect();
+                format!(
+                    "there is no route {name:?} to permit; the routes are {}",
+                    names.join(", ")
+                )
+            })
+    }
 }
 
 /// A profile with its policy.
@@ -190,6 +220,8 @@ pub struct Profile {
     pub users: Vec<String>,
     /// What its sessions may do.
     pub policy: Policy,
+    /// Routes that are open to its sessions.
+    pub permits: Permits,
 }
 
 /// Profiles by name.
@@ -332,6 +364,12 @@ impl Config {
                     owner: profile.owner.clone(),
                     users: profile.users.clone(),
                     policy,
+                    permits: profile
+                        .permit
+                        .iter()
+                        .fold(Permits::NONE, |permits, permitted| {
+                            permits.with(permitted.0)
+                        }),
                 };
                 Ok((name.clone(), profile))
             })

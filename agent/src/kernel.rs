@@ -15,7 +15,7 @@ use std::{
 };
 
 use holdpoint_agent_common as raw;
-pub use holdpoint_agent_common::{ArgumentsMac, Cause, FileId, TaskKey};
+pub use holdpoint_agent_common::{ArgumentsMac, Cause, FileId, Route, TaskKey};
 use tokio::sync::mpsc;
 
 pub use self::observed::{Losses, Observed, ObservedEnd, ObservedOperation};
@@ -221,6 +221,26 @@ pub enum Settled {
     Deny,
 }
 
+/// Routes that a profile opens to its sessions. All others are barred.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Permits(u32);
+
+impl Permits {
+    /// None.
+    pub const NONE: Self = Self(0);
+
+    /// Those of `self` and `route`.
+    #[must_use]
+    pub const fn with(self, route: Route) -> Self {
+        Self(self.0 | route.bit())
+    }
+
+    /// As the kernel has them.
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
+    }
+}
+
 /// A running session.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Session {
@@ -423,6 +443,7 @@ pub trait Gate: Send + Sync + 'static {
         profile: &str,
         owner: &str,
         uid: u32,
+        permits: Permits,
     ) -> Result<Session, GateError>;
 
     /// The session of process `pid`, if it is tracked.
@@ -485,6 +506,8 @@ impl Held {
             raw::OperationKind::Connect => {
                 Attempted::Connect(Destination::from_raw(&pending.operation.peer()?))
             }
+            // Barred or not, never held.
+            raw::OperationKind::Route => return None,
         };
         Some(Self {
             id: HoldId::new(task, pending.held_ns),

@@ -9,11 +9,14 @@ mod content;
 mod environment;
 mod memory;
 mod procfs;
+mod sockets;
 
 pub(crate) use procfs::{
-    all_pids, ancestors, boot_time_ns, end, has_ended, is_stopped, program, resume, resume_task,
-    sole_thread, start_ns, state,
+    all_pids, ancestors, boot_time_ns, device_of, end, has_ended, is_stopped, program, resume,
+    resume_task, sole_thread, start_ns, state,
 };
+
+pub(crate) use sockets::reaching_out;
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 

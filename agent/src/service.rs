@@ -27,7 +27,7 @@ use crate::{
     identity::Identity,
     kernel::{
         Gate,
-        live::{LiveGate, remove},
+        live::{LiveGate, Protect, remove},
         simulated,
     },
     link::{self, LinkState},
@@ -90,7 +90,7 @@ pub fn run(path: &Path, script: Option<&Path>) -> anyhow::Result<()> {
         match script {
             None => {
                 let _lock = lock(Path::new(GATE_LOCK))?;
-                let gate = Arc::new(LiveGate::load()?);
+                let gate = Arc::new(LiveGate::load(&Protect::of(path, &config))?);
                 service.serve(gate).await
             }
             Some(script) => {

@@ -14,7 +14,7 @@ use holdpoint_agent::{
     grants::ledger::Ledger,
     identity::Identity,
     kernel::{
-        Gate as _, SessionId, TaskKey,
+        Gate as _, Permits, SessionId, TaskKey,
         simulated::{Attempt, Fate, SimulatedGate, Surroundings},
     },
     link::{self, LinkState},
@@ -92,6 +92,7 @@ impl Host {
                     owner: owner.to_owned(),
                     users: vec![user.clone()],
                     policy: Policy::load(&path).unwrap(),
+                    permits: Permits::NONE,
                 };
                 (name.to_owned(), profile)
             })
@@ -205,7 +206,9 @@ impl Host {
     /// A session of `profile`.
     pub fn session(&self, profile: &str) -> SessionId {
         let owner = &self.profiles[profile].owner;
-        let session = self.gate.begin_session(1, profile, owner, 1000);
+        let session = self
+            .gate
+            .begin_session(1, profile, owner, 1000, Permits::NONE);
         session.unwrap().id
     }
 

@@ -13,6 +13,8 @@
 
 #[path = "vm/arguments.rs"]
 mod arguments;
+#[path = "vm/barred.rs"]
+mod barred;
 #[path = "vm/connect.rs"]
 mod connect;
 #[path = "vm/death.rs"]
@@ -29,6 +31,8 @@ mod no_module;
 mod routes;
 #[path = "vm/script.rs"]
 mod script;
+#[path = "vm/send.rs"]
+mod send;
 #[path = "vm/session.rs"]
 mod session;
 #[path = "vm/swap.rs"]

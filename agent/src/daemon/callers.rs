@@ -59,13 +59,13 @@ impl<G: Gate + ?Sized> Callers<'_, G> {
             ));
         }
         let name = self.choose(caller, profile)?;
-        let owner = self
+        let (owner, permits) = self
             .profiles
             .get(name)
-            .map(|profile| profile.owner.as_str())
+            .map(|profile| (profile.owner.as_str(), profile.permits))
             .unwrap_or_default();
         self.gate
-            .begin_session(caller.pid, name, owner, caller.uid)
+            .begin_session(caller.pid, name, owner, caller.uid, permits)
             .map_err(text)
     }
 

@@ -49,7 +49,10 @@ impl Running {
 impl Machine {
     fn new() -> Self {
         let gate = SimulatedGate::new();
-        let session = gate.begin_session(1, "coding", "ada", 1000).unwrap().id;
+        let session = gate
+            .begin_session(1, "coding", "ada", 1000, Permits::NONE)
+            .unwrap()
+            .id;
         Self {
             gate,
             session,
@@ -65,6 +68,7 @@ impl Machine {
             owner: "ada".to_owned(),
             users: Vec::new(),
             policy: Policy::parse(POLICY, Path::new("policy.toml")).unwrap(),
+            permits: Permits::NONE,
         };
         let (link, link_events) = mpsc::channel(1);
         let (state, link_state) = watch::channel(LinkState::default());
@@ -218,7 +222,7 @@ async fn a_daemon_that_starts_tells_of_all_sessions_there_are() {
     let machine = Machine::new();
     let ends = machine
         .gate
-        .begin_session(2, "coding", "ada", 1000)
+        .begin_session(2, "coding", "ada", 1000, Permits::NONE)
         .unwrap();
     machine.start().await.stop().await;
     machine.gate.end_session(ends.id);

@@ -9,19 +9,20 @@ mod load;
 mod maps;
 mod observations;
 mod offsets;
+mod protect;
 mod pump;
 mod removal;
 
 use std::{collections::HashSet, time::Duration};
 
 use aya::programs::links::PinnedLink;
-use holdpoint_agent_common::{self as raw, TaskKey};
+use holdpoint_agent_common::{self as raw, Label, TaskKey};
 use tokio::sync::mpsc;
 
-pub use self::{canary::run_as_child as canary_child, removal::remove};
+pub use self::{canary::run_as_child as canary_child, protect::Protect, removal::remove};
 use super::{
     Answer, CANARY_SESSION, Content, DescribeError, Facts, Gate, GateError, GateEvent, Held,
-    HoldId, Losses, Observed, ProcessFacts, Session, SessionId, Settled, TaskState,
+    HoldId, Losses, Observed, Permits, ProcessFacts, Route, Session, SessionId, Settled, TaskState,
 };
 use crate::process;
 
@@ -41,8 +42,10 @@ impl LiveGate {
     ///
     /// Needs root, a kernel from 6.1 with BTF and `bpf` among its active LSMs, and
     /// bpffs on `/sys/fs/bpf`; the error says what is missing and how to mend it.
-    pub fn load() -> Result<Self, GateError> {
+    /// `protect` are files and folders that no tracked task may change.
+    pub fn load(protect: &Protect) -> Result<Self, GateError> {
         let loaded = load::load()?;
+        protect.apply(&loaded.maps)?;
         // Short: what is not taken stays in the kernel, for the next daemon too.
         let (sender, receiver) = mpsc::channel(64);
         let unread = pump::Unread::default();
@@ -209,6 +212,7 @@ impl Gate for LiveGate {
         profile: &str,
         owner: &str,
         uid: u32,
+        permits: Permits,
     ) -> Result<Session, GateError> {
         let name = |text: &str, what| {
             raw::SessionName::new(text).ok_or_else(|| {
@@ -219,6 +223,21 @@ impl Gate for LiveGate {
             action: format!("track process {pid}"),
             source,
         })?;
+        let sockets = process::reaching_out(pid).map_err(|source| GateError::System {
+            action: format!("look at the descriptors of process {pid}"),
+            source,
+        })?;
+        if !sockets.is_empty() && permits.bits() & Route::ForeignSocket.bit() == 0 {
+            let list: Vec<_> = sockets.iter().map(ToString::to_string).collect();
+            return Err(GateError::Unsupported(format!(
+                "process {pid} has a socket that was opened before the session (descriptor {}), and \
+                 could send by it unjudged; close it first (in a shell: `exec {}>&-`), or permit \
+                 \"{}\" in the profile",
+                list.join(", "),
+                list.first().map_or("N", String::as_str),
+                Route::ForeignSocket.name(),
+            )));
+        }
         let session = raw::Session {
             profile: name(profile, "profile name")?,
             owner: name(owner, "owner name")?,
@@ -228,7 +247,7 @@ impl Gate for LiveGate {
         };
         let id = SessionId(process::random_u64()?.max(CANARY_SESSION.0 + 1));
         self.maps.add_session(id.0, &session)?;
-        if let Err(error) = self.maps.label(pid, id.0, 0) {
+        if let Err(error) = self.maps.label(pid, Label::new(id.0, 0, permits.bits())) {
             // The label is what counts; a session without one is only a leftover.
             let _ = self.maps.remove_session(id.0);
             return Err(error);

@@ -4,7 +4,7 @@
 //! Unlike a hold, such an operation is over when it is told, and may be told of
 //! or not: [`Losses`] counts those that were not.
 
-use holdpoint_agent_common::{self as raw, Cause, TaskKey};
+use holdpoint_agent_common::{self as raw, Cause, Route, TaskKey};
 
 use super::{Destination, FileId, SessionId};
 
@@ -47,8 +47,16 @@ pub enum ObservedOperation {
         /// There are more arguments, or more of the last.
         argv_cut: bool,
     },
-    /// A connection.
+    /// A connection, or a send that names a destination.
     Connect(Destination),
+    /// A route that is barred.
+    Route {
+        /// Which.
+        route: Route,
+        /// What the gate knows of the attempt; what each number is depends on the
+        /// route.
+        about: [u64; 3],
+    },
     /// The gate could not tell.
     Unknown,
 }
@@ -131,6 +139,11 @@ impl Observed {
             }
         } else if let Some(peer) = head.operation.peer() {
             ObservedOperation::Connect(Destination::from_raw(&peer))
+        } else if let Some((route, about)) = head.operation.attempted_route() {
+            ObservedOperation::Route {
+                route: Route::try_from(route)?,
+                about,
+            }
         } else {
             ObservedOperation::Unknown
         };

@@ -23,7 +23,7 @@ pub use self::surroundings::Surroundings;
 use super::{
     Answer, Attempted, Cause, Content, DescribeError, Destination, ExecFacts, ExecMemory, Facts,
     FileId, Gate, GateError, GateEvent, Held, HoldId, Losses, Observed, ObservedEnd,
-    ObservedOperation, ProcessFacts, Session, SessionId, Settled, TaskKey, TaskState,
+    ObservedOperation, Permits, ProcessFacts, Session, SessionId, Settled, TaskKey, TaskState,
 };
 
 /// What became of an attempt.
@@ -456,6 +456,7 @@ impl Gate for SimulatedGate {
         profile: &str,
         owner: &str,
         uid: u32,
+        _permits: Permits,
     ) -> Result<Session, GateError> {
         let start_ns = self.now_ns();
         let mut state = self.state();

@@ -205,7 +205,7 @@ fn start_of(path: &Path) -> (Vec<u8>, bool) {
 
 /// Kernel device number of the filesystem that `path` is on, as its superblock
 /// has it: overlayfs and btrfs show another one in `stat`.
-pub(super) fn device_of(path: &Path) -> Option<u32> {
+pub(crate) fn device_of(path: &Path) -> Option<u32> {
     use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
     let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID).ok()?;
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;

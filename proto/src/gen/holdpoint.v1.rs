@@ -1220,6 +1220,10 @@ pub struct OperationEvent {
     /// True if argv is longer than what is given here.
     #[prost(bool, tag = "12")]
     pub argv_cut: bool,
+    /// Name of the route that was attempted, where that is no operation that rules
+    /// judge; `operation` is absent then.
+    #[prost(string, tag = "13")]
+    pub route: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SessionEvent {

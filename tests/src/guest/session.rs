@@ -12,10 +12,9 @@ use std::{
 
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::Pid,
+    unistd::{Pid, User},
 };
 
-use super::stack::Stack;
 use crate::{patience::wait_until, programs::Done};
 
 /// See the module.
@@ -29,8 +28,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub(super) fn start(number: u32, command: &[&str]) -> Self {
-        let agent = Stack::agent();
+    pub(super) fn start(number: u32, user: &User, command: &[&str]) -> Self {
         let file = |kind| PathBuf::from(format!("/run/session-{number}.{kind}"));
         let (output, errors) = (file("out"), file("err"));
         let cgroup = PathBuf::from(format!("/sys/fs/cgroup/session-{number}"));
@@ -40,8 +38,8 @@ impl Session {
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .current_dir("/")
-            .uid(agent.uid.as_raw())
-            .gid(agent.gid.as_raw())
+            .uid(user.uid.as_raw())
+            .gid(user.gid.as_raw())
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(fs::File::create(&output).unwrap())

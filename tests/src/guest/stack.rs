@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use holdpoint_agent::events::spool;
+use holdpoint_agent::{events::spool, kernel::Route};
 use holdpoint_proto::{
     control::{Answer, Call, Status},
     v1::Event,
@@ -56,6 +56,10 @@ fn write(name: &str, content: &str) -> String {
     path.into_os_string().into_string().unwrap()
 }
 
+fn root() -> User {
+    User::from_name("root").unwrap().unwrap()
+}
+
 fn run(name: &str, arguments: &[&str]) -> String {
     let output = Command::new(program(name)).args(arguments).output();
     Done::from(output.unwrap()).ok()
@@ -81,12 +85,20 @@ impl Stack {
             ),
         );
         let policy = write("policy.toml", POLICY);
+        let permits = Route::ALL
+            .into_iter()
+            .filter(|route| route.may_be_permitted())
+            .map(|route| format!("{:?}", route.name()))
+            .collect::<Vec<_>>()
+            .join(", ");
         let daemon_config = write(
             "holdpointd.toml",
             &format!(
                 "state_dir = \"{FOLDER}/holdpointd\"\ncontrol_socket = \"{SOCKET}\"\n\
                  [profiles.demo]\nowner = \"owner\"\nusers = [\"{AGENT}\", \"root\"]\n\
-                 policy = \"{policy}\"\n[events]\n\
+                 policy = \"{policy}\"\n\
+                 [profiles.open]\nowner = \"owner\"\nusers = [\"{AGENT}\", \"root\"]\n\
+                 policy = \"{policy}\"\npermit = [{permits}]\n[events]\n\
                  session_events_per_second = {EVENTS_PER_SECOND}\n"
             ),
         );
@@ -180,22 +192,38 @@ impl Stack {
 
     /// Starts `command` as the root of a session of [`AGENT`].
     pub fn session(&mut self, command: &[&str]) -> Session {
-        self.sessions += 1;
-        let words = ["run", "--socket", SOCKET, "--profile", "demo", "--"];
-        let holdpoint = program("holdpoint");
-        let words: Vec<_> = [holdpoint.to_str().unwrap()]
-            .iter()
-            .chain(&words)
-            .chain(command)
-            .copied()
-            .collect();
-        Session::start(self.sessions, &words)
+        self.start_as(&Stack::agent(), Some("demo"), command)
+    }
+
+    /// The same, under the profile that permits every route.
+    pub fn open_session(&mut self, command: &[&str]) -> Session {
+        self.start_as(&Stack::agent(), Some("open"), command)
+    }
+
+    /// The same as [`Self::session`], as root.
+    pub fn root_session(&mut self, command: &[&str]) -> Session {
+        self.start_as(&root(), Some("demo"), command)
     }
 
     /// Starts `command` as [`AGENT`], outside any session.
     pub fn free(&mut self, command: &[&str]) -> Session {
+        self.start_as(&Stack::agent(), None, command)
+    }
+
+    /// Starts `command` as root, outside any session.
+    pub fn free_root(&mut self, command: &[&str]) -> Session {
+        self.start_as(&root(), None, command)
+    }
+
+    fn start_as(&mut self, user: &User, profile: Option<&str>, command: &[&str]) -> Session {
         self.sessions += 1;
-        Session::start(self.sessions, command)
+        let holdpoint = program("holdpoint");
+        let begin = profile.map(|profile| {
+            let holdpoint = holdpoint.to_str().unwrap();
+            [holdpoint, "run", "--socket", SOCKET, "--profile", profile, "--"]
+        });
+        let words: Vec<_> = begin.iter().flatten().chain(command).copied().collect();
+        Session::start(self.sessions, user, &words)
     }
 
     /// The id of the session whose root is `session`, once it has begun.

@@ -56,14 +56,19 @@ struct World {
 async fn world() -> World {
     let directory = tempfile::tempdir().unwrap();
     let gate = SimulatedGate::new();
-    let session = gate.begin_session(1, "coding", "ada", 1000).unwrap().id;
+    let session = gate
+        .begin_session(1, "coding", "ada", 1000, Permits::NONE)
+        .unwrap()
+        .id;
     // Of a profile that was configured once.
-    gate.begin_session(2, "before", "ada", 1000).unwrap();
+    gate.begin_session(2, "before", "ada", 1000, Permits::NONE)
+        .unwrap();
     let metrics = Metrics::on().unwrap();
     let profile = config::Profile {
         owner: "ada".to_owned(),
         users: vec!["agent".to_owned()],
         policy: Policy::parse(POLICY, Path::new("policy.toml")).unwrap(),
+        permits: Permits::NONE,
     };
     let pair = Arc::new(Ed25519KeyPair::generate().unwrap());
     let identity = Identity {

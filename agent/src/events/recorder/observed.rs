@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use holdpoint_proto::v1::{self, operation::Kind};
 
-use crate::kernel::{Cause, Destination, FileId, Observed, ObservedEnd, ObservedOperation};
+use crate::kernel::{Cause, Destination, FileId, Observed, ObservedEnd, ObservedOperation, Route};
 
 /// What is told of `observed`.
 pub(super) fn event(observed: &Observed, session: Option<v1::Session>) -> v1::OperationEvent {
@@ -43,7 +43,14 @@ pub(super) fn event(observed: &Observed, session: Option<v1::Session>) -> v1::Op
             id: observed.session.to_string(),
             ..v1::Session::default()
         })),
-        detail: detail.to_owned(),
+        detail: match observed.operation {
+            ObservedOperation::Route { route, about } => tried(route, about),
+            _ => detail.to_owned(),
+        },
+        route: match observed.operation {
+            ObservedOperation::Route { route, .. } => route.name().to_owned(),
+            _ => String::new(),
+        },
         argv_cut,
         ..v1::OperationEvent::default()
     }
@@ -66,7 +73,7 @@ fn operation(operation: &ObservedOperation) -> (Option<v1::Operation>, bool) {
             (Kind::Exec(exec), *argv_cut)
         }
         ObservedOperation::Connect(to) => (Kind::Connect(connect(to)), false),
-        ObservedOperation::Unknown => return (None, false),
+        ObservedOperation::Route { .. } | ObservedOperation::Unknown => return (None, false),
     };
     (Some(v1::Operation { kind: Some(kind) }), cut)
 }
@@ -97,6 +104,33 @@ fn connect(to: &Destination) -> v1::Connect {
     }
 }
 
+/// What is known of an attempt on `route`, in words.
+fn tried(route: Route, about: [u64; 3]) -> String {
+    let [first, second, third] = about;
+    let barred = "barred: the profile does not permit it";
+    match route {
+        Route::RawSocket | Route::SocketKind | Route::Ping | Route::Netlink | Route::Vsock
+            if third != 0 || second != 0 =>
+        {
+            format!("a socket of family {first}, type {second}, protocol {third}; {barred}")
+        }
+        Route::Netlink => format!("a message of type {second}; {barred}"),
+        Route::Listen => format!("listening on an address that other hosts reach; {barred}"),
+        Route::ForeignSocket => {
+            format!("a socket of family {first} that no task of the session made; {barred}")
+        }
+        Route::SourceRoute => format!("packets with a path of the sender's choice; {barred}"),
+        Route::IoUring => format!("a new ring; {barred}"),
+        Route::Trace => format!("taking over process {first}, outside the session; {barred}"),
+        Route::Daemon if third == 0 && second < 128 => {
+            format!("touching holdpointd, process {first}; never permitted")
+        }
+        Route::Daemon => format!("a file of holdpointd, inode {first}; never permitted"),
+        Route::TerminalInput => format!("typing into a terminal; {barred}"),
+        _ => barred.to_owned(),
+    }
+}
+
 fn because(cause: Cause) -> (v1::Basis, &'static str) {
     let gate = |detail| (v1::Basis::Gate, detail);
     match cause {
@@ -110,6 +144,9 @@ fn because(cause: Cause) -> (v1::Basis, &'static str) {
         Cause::Unreadable => gate("the kernel's record of it could not be read"),
         Cause::ArgumentsChanged => gate("the arguments that would run were not those judged"),
         Cause::NoLabel => gate("a child could not be tracked, and was not born"),
+        Cause::Barred => gate("the route is barred to the session"),
+        Cause::Unlinked => gate("the file has no name, so nobody could look at it again"),
+        Cause::Fuse => gate("another process makes up the file's content as it is read"),
         Cause::Script => gate("a script of a script, or one whose path is too long"),
     }
 }

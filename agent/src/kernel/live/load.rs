@@ -40,10 +40,13 @@ pub(super) const PINS: &str = "/sys/fs/bpf/holdpoint";
 
 /// The end of a call first, then inheritance, then the gates: when a gate begins
 /// to hold, everything it relies on is there.
-const ENDS: [(&str, &str, Required); 7] = [
+const ENDS: [(&str, &str, Required); 13] = [
     ("end_execve", "__x64_sys_execve", Required::Yes),
     ("end_execveat", "__x64_sys_execveat", Required::Yes),
     ("end_connect", "__x64_sys_connect", Required::Yes),
+    ("end_sendto", "__x64_sys_sendto", Required::Yes),
+    ("end_sendmsg", "__x64_sys_sendmsg", Required::Yes),
+    ("end_sendmmsg", "__x64_sys_sendmmsg", Required::Yes),
     (
         "end_compat_execve",
         "__ia32_compat_sys_execve",
@@ -59,24 +62,70 @@ const ENDS: [(&str, &str, Required); 7] = [
         "__ia32_sys_connect",
         Required::IfThere,
     ),
+    ("end_compat_sendto", "__ia32_sys_sendto", Required::IfThere),
+    (
+        "end_compat_sendmsg",
+        "__ia32_compat_sys_sendmsg",
+        Required::IfThere,
+    ),
+    (
+        "end_compat_sendmmsg",
+        "__ia32_compat_sys_sendmmsg",
+        Required::IfThere,
+    ),
     (
         "end_compat_socketcall",
         "__ia32_compat_sys_socketcall",
         Required::IfThere,
     ),
 ];
-const HOOKS: [(&str, &str); 4] = [
-    ("inherit_label", "task_alloc"),
-    ("compare_arguments", "bprm_committed_creds"),
-    ("gate_exec", "bprm_check_security"),
-    ("gate_connect", "socket_connect"),
+const HOOKS: [(&str, &str, Required); 38] = [
+    ("inherit_label", "task_alloc", Required::Yes),
+    ("compare_arguments", "bprm_committed_creds", Required::Yes),
+    ("tag_socket", "socket_post_create", Required::Yes),
+    ("gate_exec", "bprm_check_security", Required::Yes),
+    ("gate_connect", "socket_connect", Required::Yes),
+    ("gate_send", "socket_sendmsg", Required::Yes),
+    ("gate_socket", "socket_create", Required::Yes),
+    ("gate_listen", "socket_listen", Required::Yes),
+    ("gate_option", "socket_setsockopt", Required::Yes),
+    ("gate_received", "file_receive", Required::Yes),
+    ("gate_netlink", "netlink_send", Required::Yes),
+    ("gate_signal", "task_kill", Required::Yes),
+    ("gate_trace", "ptrace_access_check", Required::Yes),
+    ("gate_bpf", "bpf", Required::Yes),
+    ("gate_perf", "perf_event_open", Required::Yes),
+    ("gate_kernel_file", "kernel_read_file", Required::Yes),
+    ("gate_kernel_data", "kernel_load_data", Required::Yes),
+    ("gate_lockdown", "locked_down", Required::Yes),
+    ("gate_mount", "sb_mount", Required::Yes),
+    ("gate_move_mount", "move_mount", Required::Yes),
+    ("gate_umount", "sb_umount", Required::Yes),
+    ("gate_pivot", "sb_pivotroot", Required::Yes),
+    ("gate_fs_parameter", "fs_context_parse_param", Required::Yes),
+    ("gate_anonymous", "inode_init_security_anon", Required::Yes),
+    ("gate_ring", "uring_allowed", Required::IfThere),
+    ("gate_open", "file_open", Required::Yes),
+    ("gate_unlink", "inode_unlink", Required::Yes),
+    ("gate_rmdir", "inode_rmdir", Required::Yes),
+    ("gate_rename", "inode_rename", Required::Yes),
+    ("gate_link", "inode_link", Required::Yes),
+    ("gate_create", "inode_create", Required::Yes),
+    ("gate_symlink", "inode_symlink", Required::Yes),
+    ("gate_mkdir", "inode_mkdir", Required::Yes),
+    ("gate_mknod", "inode_mknod", Required::Yes),
+    ("gate_truncate", "path_truncate", Required::Yes),
+    ("gate_chmod", "path_chmod", Required::Yes),
+    ("gate_chown", "path_chown", Required::Yes),
+    ("gate_ioctl", "file_ioctl", Required::Yes),
 ];
 
 /// Whether a kernel may lack the function.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Required {
     Yes,
-    /// 32-bit entry points: a kernel built without them has no such calls.
+    /// 32-bit entry points: a kernel built without them has no such calls. Hooks
+    /// of newer kernels: what they are for is refused by others too.
     IfThere,
 }
 
@@ -178,9 +227,16 @@ pub(super) fn load() -> Result<Loaded, GateError> {
         };
         links.push(replace(link, &link_directory, program)?);
     }
-    for (program, hook) in HOOKS {
-        let link = attach_hook(&mut ebpf, program, hook, &btf)
-            .map_err(|error| refused(program, &error))?;
+    for (program, hook, required) in HOOKS {
+        let link = match attach_hook(&mut ebpf, program, hook, &btf) {
+            Err(ProgramError::Btf(BtfError::UnknownBtfTypeName { .. }))
+                if required == Required::IfThere =>
+            {
+                debug!(hook, "this kernel has no such hook");
+                continue;
+            }
+            result => result.map_err(|error| refused(program, &error))?,
+        };
         links.push(replace(link, &link_directory, program)?);
     }
     info!(pins = %root.display(), "gate attached");
@@ -286,6 +342,7 @@ fn take_maps(ebpf: &mut Ebpf) -> Result<(Maps, RingBuf<MapData>, RingBuf<MapData
         verdicts: Mutex::new(take("VERDICTS")?.try_into().map_err(unfit)?),
         sessions: Mutex::new(take("SESSIONS")?.try_into().map_err(unfit)?),
         control: Mutex::new(take("CONTROL")?.try_into().map_err(unfit)?),
+        protected: Mutex::new(take("PROTECTED")?.try_into().map_err(unfit)?),
         lost: take("LOST")?.try_into().map_err(unfit)?,
         untold: take("UNTOLD")?.try_into().map_err(unfit)?,
         telling: Mutex::new(take("TELLING")?.try_into().map_err(unfit)?),
@@ -305,6 +362,7 @@ fn initialise(maps: &Maps) -> Result<[u64; 2], GateError> {
         control.key = [process::random_u64()?, process::random_u64()?];
     }
     control.epoch += 1;
+    control.daemon_tgid = std::process::id();
     maps.set_control(control)?;
     Ok(control.key)
 }

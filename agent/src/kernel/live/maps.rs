@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 
 use aya::maps::{Array, HashMap, InodeStorage, MapData, MapError, PerCpuArray};
 use holdpoint_agent_common::{
-    Answer, CachedVerdict, Control, Event, LOST_RATE, LOST_ROOM, Label, OperationKey,
-    PENDING_CAPACITY, Pending, Session, TaskKey, Telling, Ticket, VerdictKey,
+    Answer, CachedVerdict, Control, Event, InodeKey, LOST_RATE, LOST_ROOM, Label, OperationKey,
+    PENDING_CAPACITY, Pending, Protection, Session, TaskKey, Telling, Ticket, VerdictKey,
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -24,6 +24,7 @@ pub(super) struct Maps {
     pub(super) verdicts: std::sync::Mutex<HashMap<MapData, VerdictKey, CachedVerdict>>,
     pub(super) sessions: std::sync::Mutex<HashMap<MapData, u64, Session>>,
     pub(super) control: std::sync::Mutex<Array<MapData, Control>>,
+    pub(super) protected: std::sync::Mutex<HashMap<MapData, InodeKey, u32>>,
     pub(super) lost: PerCpuArray<MapData, u64>,
     pub(super) untold: PerCpuArray<MapData, u64>,
     pub(super) telling: std::sync::Mutex<Array<MapData, Telling>>,
@@ -194,19 +195,38 @@ impl Maps {
             .map_err(at("list", "SESSIONS"))
     }
 
-    /// Puts process `pid` under session `session`.
-    pub(super) fn label(&self, pid: u32, session: u64, flags: u32) -> Result<(), GateError> {
+    /// Gives process `pid` the label.
+    pub(super) fn label(&self, pid: u32, label: Label) -> Result<(), GateError> {
         let pidfd = pidfd(pid).map_err(|source| GateError::System {
             action: format!("open process {pid}"),
             source,
         })?;
         lock(&self.labels)
-            .insert(&pidfd, Label::new(session, flags), 0)
+            .insert(&pidfd, label, 0)
             .map_err(at("label a process", "LABELS"))
     }
 
     pub(super) fn label_of(&self, pid: u32) -> Result<Option<Label>, GateError> {
         label_in(&lock(&self.labels), pid)
+    }
+
+    /// Keeps exactly `inodes` from tracked tasks.
+    pub(super) fn protect(&self, inodes: &[(InodeKey, Protection)]) -> Result<(), GateError> {
+        let mut map = lock(&self.protected);
+        for (inode, protection) in inodes {
+            map.insert(inode, *protection as u32, 0)
+                .map_err(at("protect a file", "PROTECTED"))?;
+        }
+        let known: Vec<InodeKey> = map
+            .keys()
+            .collect::<Result<_, _>>()
+            .map_err(at("list", "PROTECTED"))?;
+        for stale in known {
+            if inodes.iter().all(|(inode, _)| *inode != stale) {
+                found(map.remove(&stale)).map_err(at("remove a file", "PROTECTED"))?;
+            }
+        }
+        Ok(())
     }
 
     /// Everything that could not be told since the machine started.

@@ -9,10 +9,13 @@ use crate::{
     process,
 };
 
-/// Reads a record, and who made the connect that it tells of.
+/// Reads a record, and which program did what is no exec.
 pub(super) fn read(record: &[u8]) -> Result<Observed, NotUnderstood> {
     let mut observed = parse(record)?;
-    if matches!(observed.operation, ObservedOperation::Connect(_)) {
+    if matches!(
+        observed.operation,
+        ObservedOperation::Connect(_) | ObservedOperation::Route { .. }
+    ) {
         let task = observed.task;
         observed.executable = process::program(&format!("/proc/{}/task/{}", task.tgid, task.tid));
     }

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use tracing::info;
 
 use super::{Attempt, SimulatedGate};
-use crate::kernel::Gate as _;
+use crate::kernel::{Gate as _, Permits};
 
 /// `IPPROTO_TCP`.
 const TCP: u16 = 6;
@@ -63,7 +63,7 @@ pub enum ScriptError {
 /// inside a tokio runtime.
 pub fn play(gate: &Arc<SimulatedGate>, script: &Path) -> Result<(), ScriptError> {
     let script = parse(&fs::read_to_string(script)?)?;
-    let session = gate.begin_session(1, &script.profile, &script.owner, 1000)?;
+    let session = gate.begin_session(1, &script.profile, &script.owner, 1000, Permits::NONE)?;
     let gate = Arc::clone(gate);
     tokio::spawn(async move {
         for (after, attempt) in script.attempts {

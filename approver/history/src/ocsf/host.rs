@@ -52,7 +52,12 @@ fn operation(texts: &mut Texts, host: &HostRef, event: &OperationEvent) -> Draft
         Action::Denied => ("denied", Status::Failure),
         Action::Abandoned => ("abandoned", Status::Failure),
     };
-    let mut draft = Draft::new(class, activity, attempt.word(), outcome);
+    let word = if event.route.is_empty() {
+        attempt.word()
+    } else {
+        "route"
+    };
+    let mut draft = Draft::new(class, activity, word, outcome);
     let risk = event.rule.as_ref().map_or(Risk::Unspecified, Rule::risk);
     draft.severity = severity(event.action(), risk);
     draft.status = Some(status);
@@ -63,11 +68,12 @@ fn operation(texts: &mut Texts, host: &HostRef, event: &OperationEvent) -> Draft
     } else {
         &event.hold_id
     });
-    draft.message = format!(
-        "{} {outcome} on {}",
-        attempt.in_words(texts),
-        texts.text(&host.hostname)
-    );
+    let what = if event.route.is_empty() {
+        attempt.in_words(texts)
+    } else {
+        format!("route {}", texts.text(&event.route))
+    };
+    draft.message = format!("{what} {outcome} on {}", texts.text(&host.hostname));
     attempt.onto(&mut draft, texts);
     if kind.is_none() {
         // The class wants to know which process it is about.
@@ -80,7 +86,8 @@ fn operation(texts: &mut Texts, host: &HostRef, event: &OperationEvent) -> Draft
         .text("basis", basis(event.basis()))
         .text("hold_id", texts.text(&event.hold_id))
         .text("request_id", texts.text(&event.request_id))
-        .text("grant_id", texts.text(&event.grant_id));
+        .text("grant_id", texts.text(&event.grant_id))
+        .text("route", texts.text(&event.route));
     if let Some(rule) = &event.rule {
         unmapped = unmapped.and(rule_onto(&mut draft, texts, rule));
     }

@@ -1,0 +1,273 @@
+//! Files by which a task would have the kernel, or the daemon, act for it.
+//!
+//! Which files are the daemon's is told by inode, in a map that it fills: names
+//! can be had anew.
+
+use aya_ebpf::{macros::lsm, programs::LsmContext};
+use holdpoint_agent_common::{InodeKey, Protection, Route};
+
+use crate::{
+    judge::{Caller, tracked},
+    kernel::{offset, read},
+    maps::PROTECTED,
+};
+
+/// `FMODE_WRITE`.
+const WRITE: u32 = 2;
+
+const TIOCSTI: u32 = 0x5412;
+/// Of a console: among others, pastes what was selected.
+const TIOCLINUX: u32 = 0x541c;
+
+/// Folders above a file that are looked at.
+const DEPTH: usize = 12;
+
+/// `*_MAGIC` of the filesystems that are settings of the kernel.
+const PROC: u64 = 0x9fa0;
+const SYSFS: u64 = 0x6265_6572;
+const DEBUGFS: u64 = 0x6462_6720;
+const TRACEFS: u64 = 0x7472_6163;
+const SECURITYFS: u64 = 0x7363_6673;
+const BINFMT: u64 = 0x4249_4e4d;
+const EFIVARS: u64 = 0xde5e_81e4;
+const BPFFS: u64 = 0xcafe_4a11;
+const CGROUP1: u64 = 0x0027_e0eb;
+
+/// Judges the opening of a file.
+///
+/// Hook since 5.7.
+#[lsm(hook = "file_open")]
+pub(crate) fn gate_open(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    let file: *const u8 = ctx.arg(0);
+    let (Ok(mode), Ok(inode), Ok(dentry)) = (
+        read::<u32>(file, offset!(file_mode)),
+        read::<*const u8>(file, offset!(file_inode)),
+        read::<*const u8>(file, offset!(file_path) + offset!(path_dentry)),
+    ) else {
+        return caller.bar(Route::KernelSettings, [u64::MAX, 0, 0]);
+    };
+    if mode & WRITE != 0 && is_setting(inode, dentry).unwrap_or(true) {
+        return caller.bar(Route::KernelSettings, about(inode));
+    }
+    kept(&caller, dentry, mode & WRITE == 0)
+}
+
+/// Judges the removal of a name.
+///
+/// Hook since 5.7.
+#[lsm(hook = "inode_unlink")]
+pub(crate) fn gate_unlink(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    gone(&caller, ctx.arg(0), ctx.arg(1))
+}
+
+/// Judges the removal of a folder.
+///
+/// Hook since 5.7.
+#[lsm(hook = "inode_rmdir")]
+pub(crate) fn gate_rmdir(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    gone(&caller, ctx.arg(0), ctx.arg(1))
+}
+
+/// Judges a change of names: neither what goes nor what would be covered.
+///
+/// Hook since 5.7.
+#[lsm(hook = "inode_rename")]
+pub(crate) fn gate_rename(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    let refused = gone(&caller, ctx.arg(0), ctx.arg(1));
+    if refused != 0 {
+        return refused;
+    }
+    daemons(&caller, ctx.arg(3))
+}
+
+/// Judges a new name for a file.
+///
+/// Hook since 5.7.
+#[lsm(hook = "inode_link")]
+pub(crate) fn gate_link(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    let refused = daemons(&caller, ctx.arg(0));
+    if refused != 0 {
+        return refused;
+    }
+    daemons(&caller, ctx.arg(2))
+}
+
+/// Judges a new file.
+///
+/// Hook since 5.7.
+#[lsm(hook = "inode_create")]
+pub(crate) fn gate_create(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    daemons(&caller, ctx.arg(1))
+}
+
+/// Judges a new symbolic link.
+///
+/// Hook since 5.7.
+#[lsm(hook = "inode_symlink")]
+pub(crate) fn gate_symlink(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    daemons(&caller, ctx.arg(1))
+}
+
+/// Judges a new folder.
+///
+/// Hook since 5.7.
+#[lsm(hook = "inode_mkdir")]
+pub(crate) fn gate_mkdir(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    daemons(&caller, ctx.arg(1))
+}
+
+/// Judges a new device, pipe or socket.
+///
+/// Hook since 5.7.
+#[lsm(hook = "inode_mknod")]
+pub(crate) fn gate_mknod(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    daemons(&caller, ctx.arg(1))
+}
+
+/// Judges truncation by path, which opens nothing.
+///
+/// Hook since 5.7, with `CONFIG_SECURITY_PATH`.
+#[lsm(hook = "path_truncate")]
+pub(crate) fn gate_truncate(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    by_path(&caller, ctx.arg(0))
+}
+
+/// Judges a change of permissions.
+///
+/// Hook since 5.7, with `CONFIG_SECURITY_PATH`.
+#[lsm(hook = "path_chmod")]
+pub(crate) fn gate_chmod(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    by_path(&caller, ctx.arg(0))
+}
+
+/// Judges a change of owners.
+///
+/// Hook since 5.7, with `CONFIG_SECURITY_PATH`.
+#[lsm(hook = "path_chown")]
+pub(crate) fn gate_chown(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    by_path(&caller, ctx.arg(0))
+}
+
+#[inline(always)]
+fn by_path(caller: &Caller<'_>, path: *const u8) -> i32 {
+    match read(path, offset!(path_dentry)) {
+        Ok(dentry) => daemons(caller, dentry),
+        Err(_) => caller.bar(Route::Daemon, [u64::MAX, 0, 0]),
+    }
+}
+
+/// Keeps a task from typing for others: what a terminal is given this way its
+/// reader, often a shell above the session, takes for typed.
+///
+/// Hook since 5.7.
+#[lsm(hook = "file_ioctl")]
+pub(crate) fn gate_ioctl(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    let command: u32 = ctx.arg(1);
+    match command {
+        TIOCSTI | TIOCLINUX => caller.bar(Route::TerminalInput, [command.into(), 0, 0]),
+        _ => 0,
+    }
+}
+
+/// A name that goes: not one of what is pinned, nor one of the daemon's.
+#[inline(always)]
+fn gone(caller: &Caller<'_>, directory: *const u8, dentry: *const u8) -> i32 {
+    if magic(directory).is_ok_and(|magic| magic != BPFFS) {
+        return daemons(caller, dentry);
+    }
+    caller.bar(Route::KernelSettings, about(directory))
+}
+
+/// Refuses to change what lies in one of the daemon's folders, or is one of its
+/// files.
+#[inline(always)]
+fn daemons(caller: &Caller<'_>, dentry: *const u8) -> i32 {
+    kept(caller, dentry, false)
+}
+
+#[inline(always)]
+fn kept(caller: &Caller<'_>, dentry: *const u8, only_read: bool) -> i32 {
+    let mut at = dentry;
+    for _ in 0..DEPTH {
+        let Ok(inode) = read::<*const u8>(at, offset!(dentry_inode)) else {
+            return caller.bar(Route::Daemon, [u64::MAX, 0, 0]);
+        };
+        // A name that leads nowhere yet has none.
+        if !inode.is_null()
+            && let Ok(key) = key(inode)
+            // SAFETY: written whole by the daemon.
+            && let Some(protection) = unsafe { PROTECTED.get(key) }
+            && !(only_read && *protection == Protection::Write as u32)
+        {
+            return caller.bar(Route::Daemon, [key.inode, key.device.into(), 0]);
+        }
+        let Ok(parent) = read::<*const u8>(at, offset!(dentry_parent)) else {
+            return caller.bar(Route::Daemon, [u64::MAX, 0, 0]);
+        };
+        if parent == at {
+            return 0;
+        }
+        at = parent;
+    }
+    0
+}
+
+/// Whether writing to the file sets something in the kernel.
+#[inline(always)]
+fn is_setting(inode: *const u8, dentry: *const u8) -> Result<bool, i32> {
+    Ok(match magic(inode)? {
+        SYSFS | DEBUGFS | TRACEFS | SECURITYFS | BINFMT | EFIVARS | BPFFS => true,
+        PROC => {
+            let proc = inode.wrapping_sub(offset!(proc_inode));
+            let process: u64 = read(proc, offset!(proc_pid))?;
+            let sysctl: u64 = read(proc, offset!(proc_sysctl))?;
+            // What is of a process is that process's affair.
+            process == 0 || sysctl != 0
+        }
+        CGROUP1 => {
+            let name: *const u8 = read(dentry, offset!(dentry_name))?;
+            let begins: [u8; 8] = read(name, 0)?;
+            u64::from_ne_bytes(begins) == u64::from_ne_bytes(*b"release_")
+        }
+        _ => false,
+    })
+}
+
+#[inline(always)]
+fn magic(inode: *const u8) -> Result<u64, i32> {
+    let sb: *const u8 = read(inode, offset!(inode_sb))?;
+    read(sb, offset!(sb_magic))
+}
+
+#[inline(always)]
+fn key(inode: *const u8) -> Result<InodeKey, i32> {
+    let sb: *const u8 = read(inode, offset!(inode_sb))?;
+    Ok(InodeKey {
+        inode: read(inode, offset!(inode_number))?,
+        device: read(sb, offset!(sb_dev))?,
+        padding: 0,
+    })
+}
+
+/// For the record.
+#[inline(always)]
+fn about(inode: *const u8) -> [u64; 3] {
+    [
+        magic(inode).unwrap_or(0),
+        read(inode, offset!(inode_number)).unwrap_or(0),
+        0,
+    ]
+}

@@ -1,0 +1,191 @@
+//! Sends that name a destination are connects by another name: datagrams without
+//! a connection, and the data that opens one (TCP fast open).
+//!
+//! One approval lets a socket send to one destination until the policy changes:
+//! nobody is asked for each datagram.
+
+use aya_ebpf::{macros::lsm, programs::LsmContext};
+use aya_log_ebpf::debug;
+use holdpoint_agent_common::{Cause, LABEL_CUT, OperationKey, Peer, Route, SocketTag};
+
+use crate::{
+    judge::{Attempt, REFUSED, judge, tracked},
+    kernel::{offset, read},
+    maps::{CONTROL, SOCKETS},
+    observe,
+    peer::{AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC, canonical},
+    sockets::sk_of,
+};
+
+/// `IPPROTO_TCP`, `IPPROTO_MPTCP`: their sockets take an address only to open a
+/// connection with.
+const TCP: u16 = 6;
+const MPTCP: u16 = 262;
+/// `MSG_FASTOPEN`.
+const FAST_OPEN: u32 = 0x2000_0000;
+
+/// `SOL_IP` and `SOL_IPV6`, and their control messages that name a path.
+const SOL_IP: i32 = 0;
+const IP_RETOPTS: i32 = 7;
+const SOL_IPV6: i32 = 41;
+const IPV6_2292RTHDR: i32 = 5;
+const IPV6_RTHDR: i32 = 57;
+/// Control messages that are looked at; with more a send is refused.
+const CONTROLS: usize = 16;
+/// `struct cmsghdr`: length, level, type.
+const CONTROL_HEAD: u64 = 16;
+
+/// Judges a send by a socket that is not local.
+///
+/// Hook since 5.7; works as described on 6.1 and later.
+#[lsm(hook = "socket_sendmsg")]
+pub(crate) fn gate_send(ctx: LsmContext) -> i32 {
+    let mut caller = tracked!();
+    let socket: *mut u8 = ctx.arg(0);
+    let message: *const u8 = ctx.arg(1);
+    let sk = sk_of(socket);
+    if sk.is_null() {
+        return 0;
+    }
+    let family: u16 = read(sk.cast(), offset!(sock_family)).unwrap_or(u16::MAX);
+    if family == AF_UNIX {
+        return 0;
+    }
+    // SAFETY: the verifier knows it as a socket; not null.
+    let tag = unsafe { SOCKETS.get(sk) };
+    if tag.is_null() && !caller.permits(Route::ForeignSocket) {
+        return caller.bar(Route::ForeignSocket, [family.into(), 0, 0]);
+    }
+    if family != AF_INET && family != AF_INET6 {
+        return 0;
+    }
+    // SAFETY: a map value lives as long as the program runs.
+    let tag = unsafe { tag.as_mut() };
+    let mut attempt = Attempt {
+        operation: OperationKey::connect(Peer::default()),
+        path: core::ptr::null_mut(),
+        socket: sk as u64,
+        interpreter: false,
+    };
+    let judged = match aim(sk.cast(), family, message) {
+        Ok(Aim::Nowhere) if caller.label.flags & LABEL_CUT != 0 => Err(Cause::Cut),
+        Ok(Aim::Nowhere) => return 0,
+        Ok(Aim::Path) => return caller.bar(Route::SourceRoute, [0, 0, 0]),
+        Ok(Aim::Peer(peer)) => {
+            attempt.operation = OperationKey::connect(peer);
+            let epoch = CONTROL.get(0).map_or(0, |control| control.epoch);
+            match tag {
+                None => judge(&mut caller, &attempt),
+                Some(tag) => {
+                    let known = may_send(tag, epoch, &attempt.operation);
+                    if known && caller.label.flags & LABEL_CUT == 0 {
+                        return 0;
+                    }
+                    let judged = judge(&mut caller, &attempt);
+                    if judged == Ok(0) {
+                        tag.peer = attempt.operation.subject;
+                        tag.epoch = epoch;
+                    }
+                    judged
+                }
+            }
+        }
+        Err(cause) => Err(cause),
+    };
+    let verdict = match judged {
+        Ok(verdict) => verdict,
+        Err(cause) => {
+            observe::operation(&caller, Some(cause), &attempt.operation);
+            REFUSED
+        }
+    };
+    if verdict != 0 {
+        debug!(&ctx, "send by thread {}: {}", caller.key.tid, verdict);
+    }
+    verdict
+}
+
+/// What a message says of where it goes.
+enum Aim {
+    /// Where its socket is connected to, which was judged.
+    Nowhere,
+    /// There.
+    Peer(Peer),
+    /// By a path that the sender chooses.
+    Path,
+}
+
+#[inline(always)]
+fn aim(sk: *const u8, family: u16, message: *const u8) -> Result<Aim, Cause> {
+    let unreadable = |_: i32| Cause::Unreadable;
+    if chooses_path(message).map_err(unreadable)? {
+        return Ok(Aim::Path);
+    }
+    let name: *const u8 = read(message, offset!(msg_name)).map_err(unreadable)?;
+    let len: i32 = read(message, offset!(msg_namelen)).map_err(unreadable)?;
+    if name.is_null() || len == 0 {
+        return Ok(Aim::Nowhere);
+    }
+    let protocol: u16 = read(sk, offset!(sock_protocol)).map_err(unreadable)?;
+    let flags: u32 = read(message, offset!(msg_flags)).map_err(unreadable)?;
+    if (protocol == TCP || protocol == MPTCP) && flags & FAST_OPEN == 0 {
+        return Ok(Aim::Nowhere);
+    }
+    if len < 2 {
+        return Err(Cause::Address);
+    }
+    let mut named: u16 = read(name, 0).map_err(unreadable)?;
+    if named == AF_UNSPEC {
+        // Of a datagram an IPv4 socket takes it for its own family; an IPv6 one
+        // sends where it is connected to.
+        if family == AF_INET6 {
+            return Ok(Aim::Nowhere);
+        }
+        named = AF_INET;
+    }
+    canonical(sk, named, name, len).map(Aim::Peer)
+}
+
+/// Whether the socket was let through to this destination before.
+#[inline(always)]
+fn may_send(tag: &SocketTag, epoch: u64, operation: &OperationKey) -> bool {
+    let (known, wanted) = (&tag.peer, &operation.subject);
+    tag.epoch == epoch
+        && known[0] == wanted[0]
+        && known[1] == wanted[1]
+        && known[2] == wanted[2]
+        && known[3] == wanted[3]
+        && known[4] == wanted[4]
+}
+
+/// Whether a control message of `message` names a path. The kernel has copied
+/// them already.
+#[inline(always)]
+fn chooses_path(message: *const u8) -> Result<bool, i32> {
+    let mut left: u64 = read(message, offset!(msg_controllen))?;
+    if left < CONTROL_HEAD {
+        return Ok(false);
+    }
+    let mut at: *const u8 = read(message, offset!(msg_control))?;
+    for _ in 0..CONTROLS {
+        if left < CONTROL_HEAD {
+            return Ok(false);
+        }
+        let len: u64 = read(at, 0)?;
+        let level: i32 = read(at, 8)?;
+        let kind: i32 = read(at, 12)?;
+        if matches!(
+            (level, kind),
+            (SOL_IP, IP_RETOPTS) | (SOL_IPV6, IPV6_RTHDR | IPV6_2292RTHDR)
+        ) {
+            return Ok(true);
+        }
+        let step = (len + 7) & !7;
+        if step < CONTROL_HEAD || step > left {
+            return Ok(false);
+        }
+        left -= step;
+        at = at.wrapping_add(step as usize);
+    }
+    Ok(true)
+}

@@ -1,0 +1,244 @@
+//! Which sockets a tracked task may make, hear on and get from others.
+//!
+//! Everything a session sends goes through sockets that it made itself, of kinds
+//! that are judged where they send ([`crate::connect`], [`crate::send`]): what
+//! comes from elsewhere was connected by somebody else, and is refused.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{helpers::generated::bpf_sock_from_file, macros::lsm, programs::LsmContext};
+use holdpoint_agent_common::Route;
+
+use crate::{
+    judge::tracked,
+    kernel::{offset, read},
+    maps::SOCKETS,
+    peer::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, AF_VSOCK},
+};
+
+/// `ENOMEM`.
+const NO_MEMORY: i32 = -12;
+
+/// `SOCK_TYPE_MASK`: the rest of the word are flags.
+const SOCKET_TYPE: i32 = 0xf;
+const SOCK_STREAM: i32 = 1;
+const SOCK_DGRAM: i32 = 2;
+const SOCK_RAW: i32 = 3;
+const AF_PACKET: u16 = 17;
+
+/// `IPPROTO_*`.
+const ICMP: i32 = 1;
+const TCP: i32 = 6;
+const UDP: i32 = 17;
+const ICMPV6: i32 = 58;
+
+/// `NETLINK_*` that ordinary programs ask: addresses and routes, sockets, the
+/// audit trail of logins, devices that come and go.
+const NETLINK_ROUTE: i32 = 0;
+const NETLINK_SOCK_DIAG: i32 = 4;
+const NETLINK_AUDIT: i32 = 9;
+const NETLINK_KOBJECT_UEVENT: i32 = 15;
+
+/// `RTM_BASE`; of each group of four messages the third asks, the others change.
+const RTM_BASE: u16 = 16;
+const RTM_GET: u16 = 2;
+
+/// `SOL_IP`, `SOL_IPV6`, and their options that name a path.
+const SOL_IP: i32 = 0;
+const IP_OPTIONS: i32 = 4;
+const SOL_IPV6: i32 = 41;
+const IPV6_2292RTHDR: i32 = 5;
+const IPV6_2292PKTOPTIONS: i32 = 6;
+const IPV6_RTHDR: i32 = 57;
+
+/// The `struct sock` of a `struct socket`, both known to the verifier.
+#[inline(always)]
+pub(crate) fn sk_of(socket: *mut u8) -> *mut c_void {
+    #[expect(clippy::cast_ptr_alignment, reason = "the kernel aligns its fields")]
+    let field = socket
+        .wrapping_add(offset!(socket_sk))
+        .cast::<*mut c_void>();
+    // SAFETY: a pointer field of a structure the verifier knows, read directly so
+    // that it knows the result too.
+    unsafe { *field }
+}
+
+/// Judges what kind of socket a task makes. Sockets that the kernel makes for
+/// itself are its own business.
+///
+/// Hook since 5.7.
+#[lsm(hook = "socket_create")]
+pub(crate) fn gate_socket(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    let family: i32 = ctx.arg(0);
+    let kind: i32 = ctx.arg::<i32>(1) & SOCKET_TYPE;
+    let protocol: i32 = ctx.arg(2);
+    let by_kernel: i32 = ctx.arg(3);
+    if by_kernel != 0 {
+        return 0;
+    }
+    let Some(route) = route_of(family.cast_unsigned() as u16, kind, protocol) else {
+        return 0;
+    };
+    let about = [family, kind, protocol].map(|number| u64::from(number.cast_unsigned()));
+    caller.bar(route, about)
+}
+
+/// The route that such a socket is, none if it is judged where it sends.
+#[inline(always)]
+fn route_of(family: u16, kind: i32, protocol: i32) -> Option<Route> {
+    match family {
+        AF_UNIX => None,
+        AF_INET | AF_INET6 => match (kind, protocol) {
+            (SOCK_STREAM, 0 | TCP) | (SOCK_DGRAM, 0 | UDP) => None,
+            (SOCK_DGRAM, ICMP | ICMPV6) => Some(Route::Ping),
+            (SOCK_RAW, _) => Some(Route::RawSocket),
+            _ => Some(Route::SocketKind),
+        },
+        AF_NETLINK => match protocol {
+            NETLINK_ROUTE | NETLINK_SOCK_DIAG | NETLINK_AUDIT | NETLINK_KOBJECT_UEVENT => None,
+            _ => Some(Route::Netlink),
+        },
+        AF_PACKET => Some(Route::RawSocket),
+        AF_VSOCK => Some(Route::Vsock),
+        _ => Some(Route::SocketKind),
+    }
+}
+
+/// Notes whose a new socket is. One that cannot be noted is not made.
+///
+/// Hook since 5.7.
+#[lsm(hook = "socket_post_create")]
+pub(crate) fn tag_socket(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    let socket: *mut u8 = ctx.arg(0);
+    let family: i32 = ctx.arg(1);
+    if family.cast_unsigned() as u16 == AF_UNIX {
+        return 0;
+    }
+    let sk = sk_of(socket);
+    if sk.is_null() {
+        return 0;
+    }
+    // SAFETY: the verifier knows it as a socket; not null.
+    let tag = unsafe { SOCKETS.get_or_create(sk) };
+    if tag.is_null() {
+        return NO_MEMORY;
+    }
+    // SAFETY: not null; nobody else has the socket yet.
+    unsafe { (*tag).session = caller.label.session };
+    0
+}
+
+/// Judges hearing on an address that others than this host reach.
+///
+/// Hook since 5.7.
+#[lsm(hook = "socket_listen")]
+pub(crate) fn gate_listen(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    let socket: *const u8 = ctx.arg(0);
+    let reaches = reach(socket).unwrap_or(u64::from(u16::MAX));
+    if reaches == 0 {
+        return 0;
+    }
+    caller.bar(Route::Listen, [reaches, 0, 0])
+}
+
+/// 0 if only this host reaches the socket, otherwise its family.
+#[inline(always)]
+fn reach(socket: *const u8) -> Result<u64, i32> {
+    let sk: *const u8 = read(socket, offset!(socket_sk))?;
+    let family: u16 = read(sk, offset!(sock_family))?;
+    let local = match family {
+        AF_UNIX => true,
+        AF_INET => {
+            let address: [u8; 4] = read(sk, offset!(sock_rcv_saddr))?;
+            address[0] == 127
+        }
+        AF_INET6 => {
+            let words: [u32; 4] = read(sk, offset!(sock_v6_rcv_saddr))?;
+            let mapped = words[2] == u32::to_be(0xffff) && words[3].to_ne_bytes()[0] == 127;
+            words[0] == 0
+                && words[1] == 0
+                && (mapped || (words[2] == 0 && words[3] == u32::to_be(1)))
+        }
+        _ => false,
+    };
+    Ok(if local { 0 } else { family.into() })
+}
+
+/// Judges options by which the sender chooses the path of its packets: where they
+/// go first is then not where they say.
+///
+/// Hook since 5.7.
+#[lsm(hook = "socket_setsockopt")]
+pub(crate) fn gate_option(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    let level: i32 = ctx.arg(1);
+    let option: i32 = ctx.arg(2);
+    match (level, option) {
+        (SOL_IP, IP_OPTIONS) | (SOL_IPV6, IPV6_RTHDR | IPV6_2292RTHDR | IPV6_2292PKTOPTIONS) => {
+            let about = [level, option].map(|number| u64::from(number.cast_unsigned()));
+            caller.bar(Route::SourceRoute, [about[0], about[1], 0])
+        }
+        _ => 0,
+    }
+}
+
+/// Judges a file that another process hands over (`SCM_RIGHTS`, `pidfd_getfd`): a
+/// socket must be the session's own, or a local one.
+///
+/// Hook since 5.7.
+#[lsm(hook = "file_receive")]
+pub(crate) fn gate_received(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    let file: *mut c_void = ctx.arg(0);
+    // SAFETY: the hook's own argument, a file.
+    let socket = unsafe { bpf_sock_from_file(file.cast()) };
+    if socket.is_null() {
+        return 0;
+    }
+    let sk = sk_of(socket.cast());
+    if sk.is_null() {
+        return 0;
+    }
+    let Ok(family) = read::<u16>(sk.cast(), offset!(sock_family)) else {
+        return caller.bar(Route::ForeignSocket, [u64::MAX, 0, 0]);
+    };
+    // SAFETY: the verifier knows it as a socket; not null.
+    if family == AF_UNIX || !unsafe { SOCKETS.get(sk) }.is_null() {
+        return 0;
+    }
+    caller.bar(Route::ForeignSocket, [family.into(), 0, 0])
+}
+
+/// Judges netlink messages: what only asks passes.
+///
+/// Hook since 5.7.
+#[lsm(hook = "netlink_send")]
+pub(crate) fn gate_netlink(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    let sk: *const u8 = ctx.arg(0);
+    let buffer: *const u8 = ctx.arg(1);
+    let changes = match message(sk, buffer) {
+        Ok((NETLINK_ROUTE, number)) => number >= RTM_BASE && (number - RTM_BASE) % 4 != RTM_GET,
+        Ok((NETLINK_SOCK_DIAG | NETLINK_AUDIT | NETLINK_KOBJECT_UEVENT, _)) => false,
+        _ => true,
+    };
+    if changes {
+        let (protocol, number) = message(sk, buffer).unwrap_or((-1, 0));
+        let about = [u64::from(protocol.cast_unsigned()), number.into(), 0];
+        return caller.bar(Route::Netlink, about);
+    }
+    0
+}
+
+/// The protocol of a netlink socket and the type of the message's first part.
+#[inline(always)]
+fn message(sk: *const u8, buffer: *const u8) -> Result<(i32, u16), i32> {
+    let protocol: u16 = read(sk, offset!(sock_protocol))?;
+    let data: *const u8 = read(buffer, offset!(skb_data))?;
+    // `nlmsghdr`: length, then type.
+    let number: u16 = read(data, 4)?;
+    Ok((protocol.into(), number))
+}

@@ -1,0 +1,85 @@
+//! Which files are kept from tracked tasks: those by which the daemon, or the
+//! approver beside it, would become somebody else's.
+//!
+//! By inode: a name can be had anew. What does not exist is left out, so this is
+//! called again at each start.
+
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use holdpoint_agent_common::{InodeKey, Protection};
+use tracing::debug;
+
+use super::maps::Maps;
+use crate::{config::Config, kernel::GateError, process};
+
+/// What the packages install, and what there is of an approver on the same host.
+const INSTALLED: [(&str, Protection); 9] = [
+    ("/etc/holdpoint", Protection::Write),
+    ("/etc/systemd/system/holdpointd.service", Protection::Write),
+    (
+        "/etc/systemd/system/holdpointd.service.d",
+        Protection::Write,
+    ),
+    (
+        "/usr/lib/systemd/system/holdpointd.service",
+        Protection::Write,
+    ),
+    (
+        "/usr/lib/systemd/system/holdpoint-approver.service",
+        Protection::Write,
+    ),
+    ("/usr/bin/holdpoint", Protection::Write),
+    ("/usr/bin/holdpointd", Protection::Write),
+    ("/usr/bin/holdpoint-approver", Protection::Write),
+    ("/var/lib/holdpoint-approver", Protection::All),
+];
+
+/// Files and folders, each with what is under it.
+#[derive(Debug, Default)]
+pub struct Protect(BTreeMap<PathBuf, Protection>);
+
+impl Protect {
+    /// What belongs to the daemon of the configuration `config`, which is at `path`.
+    pub fn of(path: &Path, config: &Config) -> Self {
+        let mut all: BTreeMap<PathBuf, Protection> = INSTALLED
+            .into_iter()
+            .map(|(path, protection)| (path.into(), protection))
+            .collect();
+        all.insert(path.to_owned(), Protection::Write);
+        for profile in config.profiles.values() {
+            all.insert(profile.policy.clone(), Protection::Write);
+        }
+        if let Ok(program) = std::env::current_exe() {
+            all.insert(program, Protection::Write);
+        }
+        if let Some(folder) = config.control_socket.parent() {
+            all.insert(folder.to_owned(), Protection::Write);
+        }
+        all.insert(config.state_dir.clone(), Protection::All);
+        Self(all)
+    }
+
+    /// Tells the kernel.
+    pub(super) fn apply(&self, maps: &Maps) -> Result<(), GateError> {
+        let mut inodes = Vec::new();
+        for (path, protection) in &self.0 {
+            // Through symbolic links: what counts is the file that is used.
+            let found = std::fs::metadata(path).ok().zip(process::device_of(path));
+            let Some((metadata, device)) = found else {
+                debug!(path = %path.display(), "not there to be protected");
+                continue;
+            };
+            let key = InodeKey {
+                inode: metadata.ino(),
+                device,
+                padding: 0,
+            };
+            inodes.push((key, *protection));
+        }
+        maps.protect(&inodes)
+    }
+}
