@@ -1,9 +1,11 @@
 //! `holdpointd check`: what this host lacks to hold anything, and how to mend it.
 //!
 //! Looks, and changes nothing. [`host`] judges what the machine says of itself and
-//! is pure; [`service`] looks at configuration, identity, approver and daemon.
+//! is pure; [`service`] looks at configuration, identity, approver and daemon;
+//! `open_routes` knows which ways around the gate are open on which kernel.
 
 pub mod host;
+mod open_routes;
 pub mod service;
 
 use std::{fmt::Write as _, path::Path};
@@ -16,7 +18,7 @@ use serde::Serialize;
 pub enum Outcome {
     /// As it must be.
     Good,
-    /// Nothing is held worse for it, or it cannot be told.
+    /// Good to know, and no reason to fail; or it cannot be told.
     Doubtful,
     /// This host cannot hold anything, or nobody can let it go on.
     Lacking,
@@ -133,6 +135,7 @@ impl Report {
 pub async fn run(config: &Path) -> Report {
     let mut findings = host::look();
     findings.extend(service::look(config).await);
+    findings.push(open_routes::of(host::running()));
     Report::of(findings)
 }
 

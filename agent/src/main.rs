@@ -45,8 +45,9 @@ enum Command {
         /// Where to.
         folder: PathBuf,
     },
-    /// Say what this host lacks to hold anything, and how to mend it. Ends with 1
-    /// if something is lacking.
+    /// Say what this host lacks to hold anything, and how to mend it, and which
+    /// known ways around the gate are open on its kernel. Ends with 1 if something
+    /// is lacking.
     Check {
         /// Print JSON instead of text.
         #[arg(long)]

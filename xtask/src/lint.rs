@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::{
     build::{self, EBPF_PACKAGE, ebpf_cargo, host_cargo},
-    codegen,
+    bypasses, codegen,
     layout::Layout,
     process::{cargo, run, say},
     setup::{self, Needs},
@@ -36,12 +36,13 @@ pub(crate) fn main(layout: &Layout, args: &Args) -> Result<ExitCode> {
 /// Runs the checks. The eBPF object has been built.
 pub(crate) fn checks(layout: &Layout, filters: &[String], tally: &mut Tally) {
     type Check = fn(&Layout) -> Result<()>;
-    let all: [(&str, Check); 6] = [
+    let all: [(&str, Check); 7] = [
         ("format", |layout| run(&mut format(layout))),
         ("clippy", |layout| run(&mut clippy(layout))),
         ("clippy-ebpf", |layout| run(&mut clippy_ebpf(layout))),
         ("codegen", |layout| run(&mut codegen::command(layout, true))),
         ("tidy", tidy::check),
+        ("bypasses", bypasses::check),
         ("dashboard", build::dashboard::check),
     ];
     for (name, check) in all {

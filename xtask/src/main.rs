@@ -8,6 +8,7 @@
 )]
 
 mod build;
+mod bypasses;
 mod codegen;
 mod demo;
 mod guest;
@@ -44,6 +45,7 @@ enum Command {
     Build(build::Args),
     Codegen(codegen::Args),
     Lint(lint::Args),
+    Bypasses(bypasses::Args),
     Package(package::Args),
     Test(test::Args),
     Demo(demo::Args),
@@ -81,6 +83,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Build(args) => build::main(&layout, &args),
         Command::Codegen(args) => codegen::main(&layout, &args),
         Command::Lint(args) => lint::main(&layout, &args),
+        Command::Bypasses(args) => bypasses::main(&layout, &args),
         Command::Package(args) => package::main(&layout, &args),
         Command::Test(args) => test::main(&layout, &args),
         Command::Vm(args) => Ok(vm::main(&layout, args)),

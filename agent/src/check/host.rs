@@ -148,6 +148,11 @@ pub(crate) fn kernel(release: &str, version: &str, command_line: &str) -> Findin
     Finding::good(NAME, release)
 }
 
+/// The series of the kernel that runs, 0.0 if it does not say.
+pub(super) fn running() -> (u32, u32) {
+    uname().map_or((0, 0), |names| series(&names.release().to_string_lossy()))
+}
+
 fn series(release: &str) -> (u32, u32) {
     let mut numbers = release
         .split(['.', '-', '+'])

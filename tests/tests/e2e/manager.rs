@@ -213,6 +213,12 @@ fn a_host_that_lacks_something_is_told_so() {
             .unwrap();
         assert_eq!(configuration["outcome"], "lacking");
         assert!(configuration["mend"].is_string());
+        // What is open lacks nothing, and is told whatever else is wrong.
+        let routes = findings
+            .iter()
+            .find(|finding| finding["name"] == "open routes")
+            .unwrap();
+        assert_ne!(routes["outcome"], "lacking");
     });
 }
 

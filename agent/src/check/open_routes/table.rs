@@ -1,0 +1,116 @@
+//! The known ways around the gate that are open, by kernel: what
+//! `docs/security/bypasses.md` says, for the program. Data alone. `cargo xtask
+//! bypasses --check` takes in this very file and compares the two, so it must use
+//! nothing of this crate.
+
+use std::ops::Range;
+
+/// A kernel's series: 6.12 is `(6, 12)`.
+pub(crate) type Series = (u32, u32);
+
+/// One way around the gate.
+pub(crate) struct OpenRoute {
+    /// Its number in the document.
+    pub(crate) id: &'static str,
+    /// The kernels it is open on, the end not included.
+    pub(crate) kernels: Range<Series>,
+    /// What it is, in one line.
+    pub(crate) what: &'static str,
+}
+
+const FIRST: Series = (0, 0);
+const EVER: Series = (u32::MAX, 0);
+const ALL: Range<Series> = FIRST..EVER;
+
+const fn open(id: &'static str, kernels: Range<Series>, what: &'static str) -> OpenRoute {
+    OpenRoute { id, kernels, what }
+}
+
+/// In the order of the document.
+#[rustfmt::skip]
+pub(crate) const ROUTES: &[OpenRoute] = &[
+    open("A1", ALL, "UDP datagrams to any address, without connecting"),
+    open("A2", ALL, "UDP datagrams by sendmmsg"),
+    open("A3", ALL, "TCP connections made by sending (MSG_FASTOPEN)"),
+    open("A4", ALL, "connect with TCP_FASTOPEN_CONNECT (not proved closed)"),
+    open("A5", ALL, "MPTCP subflows to addresses that the peer names"),
+    open("A6", ALL, "SCTP associations"),
+    open("A7", ALL, "packets through raw sockets (needs CAP_NET_RAW)"),
+    open("A8", ALL, "ICMP echo through ping sockets"),
+    open("A9", ALL, "frames through packet sockets and AF_XDP (needs CAP_NET_RAW)"),
+    open("A12", ALL, "datagrams sent through io_uring"),
+    open("A13", ALL, "sendfile and splice into a socket that others connected"),
+    open("A14", ALL, "sockets inherited from before the session"),
+    open("A15", ALL, "connected sockets handed over by another process"),
+    open("A16", ALL, "unix sockets of programs that act for the caller"),
+    open("A17", ALL, "unix datagrams to programs that act for the caller"),
+    open("A18", ALL, "unix sockets reached under another path"),
+    open("A19", ALL, "files that others run later: cron, .bashrc, user units, hooks"),
+    open("A20", ALL, "AF_VSOCK datagrams to the hypervisor"),
+    open("A21", ALL, "network configuration through netlink (needs CAP_NET_ADMIN)"),
+    open("A22", ALL, "connections made by the kernel for mounts and block devices (root)"),
+    open("A23", ALL, "listening for connections from outside"),
+    open("A24", ALL, "data in the names that the resolver is asked for"),
+    open("A25", ALL, "proxies and forwards that listen on loopback"),
+    open("A27", ALL, "connecting one socket again elsewhere (not proved closed)"),
+    open("A29", ALL, "tunnels, VPNs and changed routes under an approved address"),
+    open("A30", ALL, "sending through rare socket families"),
+    open("A31", ALL, "changing the address while a connect is held (not proved closed)"),
+    open("A32", ALL, "addresses rewritten by other eBPF programs (cluster networks)"),
+    open("A33", ALL, "IPv4 destinations spelled for a NAT64 translator"),
+    open("A34", ALL, "source-routed packets: an approved address by way of another host"),
+    open("A35", ALL, "UDP datagrams with an address of no family"),
+    open("A36", ALL, "choosing the interface by which an approved address is reached"),
+    open("A37", ALL, "RDMA through /dev/infiniband"),
+    open("A38", ALL, "devices that lead out: tun, ppp, serial lines, USB"),
+    open("A39", ALL, "automounts by host name, and mounted network shares"),
+    open("A40", ALL, "request_key: the kernel's helper asks the DNS for a chosen name"),
+    open("A41", ALL, "a few bytes in multicast joins to the local network"),
+    open("A42", ALL, "passing for a program that may connect"),
+    open("B1", ALL, "running a program through the dynamic loader"),
+    open("B2", ALL, "code given to interpreters as an argument"),
+    open("B3", ALL, "code that interpreters read from standard input"),
+    open("B4", ALL, "replacing a script between its approval and its interpreter's reading"),
+    open("B5", ALL, "running code from memory (memfd) or from deleted files"),
+    open("B6", ALL, "copies and renames of a program that a rule names"),
+    open("B10", ALL, "overwriting a program in place, unseen, just before it runs"),
+    open("B11", ALL, "code loaded as a library or made in memory"),
+    open("B12", ALL, "LD_PRELOAD and the like for programs that a rule allows"),
+    open("B13", ALL, "tracing processes outside the session"),
+    open("B14", ALL, "typing into other terminals"),
+    open("B15", ALL, "registering interpreters in binfmt_misc (root)"),
+    open("B16", ALL, "programs that the kernel starts as root, outside every session (root)"),
+    open("B17", ALL, "eBPF programs and probes of one's own (root)"),
+    open("B18", ALL, "becoming root through setuid programs (not proved that the label stays)"),
+    open("B19", ALL, "running programs from FUSE or network filesystems"),
+    open("B20", ALL, "replacing libraries that an approved program loads"),
+    open("B21", ALL, "exec from 32-bit programs (not proved closed)"),
+    open("B23", ALL, "scripts without a first line, run by a shell (not proved closed)"),
+    open("B27", ALL, "configuration files that change what an approved program does"),
+    open("B28", ALL, "environment variables that are not shown to the reviewer"),
+    open("B29", (6, 14)..EVER, "execveat with AT_EXECVE_CHECK (not proved closed)"),
+    open("C2", ALL, "CLONE_PARENT and control groups (not proved closed)"),
+    open("C3", ALL, "helpers that the kernel starts have no label"),
+    open("C4", ALL, "having a server outside the session start programs"),
+    open("C6", ALL, "a process number that is used again (not proved closed)"),
+    open("C10", ALL, "a label that finds no memory (not proved closed)"),
+    open("C12", ALL, "keeping a program of the gate waiting (not proved closed)"),
+    open("C13", FIRST..(6, 2), "old point releases of 6.1 may skip programs under preemption"),
+    open("C14", ALL, "an approved operation may pass once more within a minute"),
+    open("C16", ALL, "an inode number that is used again (not proved closed)"),
+    open("C17", FIRST..(6, 2), "switching a 6.1 kernel to preemption while the gate is on (root)"),
+    open("D2", ALL, "tracing the daemon (root)"),
+    open("D4", ALL, "removing the gate's pins, unmounting bpffs (root)"),
+    open("D5", ALL, "detaching the gate's programs by bpf (root; not proved closed)"),
+    open("D6", ALL, "writing tickets and labels into the gate's maps (root)"),
+    open("D7", ALL, "modules, kexec and kernel memory (root)"),
+    open("D9", ALL, "filling the map of what waits (not proved closed)"),
+    open("D10", ALL, "filling the host's disk (not proved harmless)"),
+    open("D20", ALL, "faults of the kernel itself"),
+    open("D24", ALL, "flooding reviewers with requests"),
+    open("D25", ALL, "reviewers' logins that the agent's user can read or drive"),
+    open("D26", ALL, "keeping the daemon's readers busy (not proved harmless)"),
+    open("D27", ALL, "changing policies, configuration or the service (root)"),
+    open("D28", ALL, "writing to raw block devices (root, group disk)"),
+    open("D29", ALL, "changing what the host boots (root)"),
+];
