@@ -63,6 +63,10 @@ pub struct Offsets {
     pub msg_control: u32,
     pub msg_controllen: u32,
     pub skb_data: u32,
+    pub inode_mode: u32,
+    pub inode_rdev: u32,
+    pub key_type: u32,
+    pub key_type_name: u32,
     pub regs_orig_ax: u32,
     pub regs_cx: u32,
     pub regs_dx: u32,
@@ -70,6 +74,6 @@ pub struct Offsets {
     pub regs_r10: u32,
 }
 
-const _: () = assert!(size_of::<Offsets>() == 55 * 4);
+const _: () = assert!(size_of::<Offsets>() == 59 * 4);
 
 plain!(Offsets);

@@ -45,11 +45,17 @@ pub enum Route {
     FuseExec = 17,
     /// Typing into a terminal for whoever reads it.
     TerminalInput = 18,
+    /// Devices beyond the ordinary: disks, tunnels, other buses.
+    Device = 19,
+    /// Having the kernel start a helper (request-key), which nobody tracks.
+    KernelHelper = 20,
+    /// Passing for another program (`PR_SET_MM_EXE_FILE`).
+    Disguise = 21,
 }
 
 impl Route {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::RawSocket,
         Self::SocketKind,
         Self::Ping,
@@ -69,6 +75,9 @@ impl Route {
         Self::UnlinkedExec,
         Self::FuseExec,
         Self::TerminalInput,
+        Self::Device,
+        Self::KernelHelper,
+        Self::Disguise,
     ];
 
     /// Its bit in [`crate::Label::permits`].
@@ -98,6 +107,9 @@ impl Route {
             Self::UnlinkedExec => "unlinked-exec",
             Self::FuseExec => "fuse-exec",
             Self::TerminalInput => "terminal-input",
+            Self::Device => "device",
+            Self::KernelHelper => "kernel-helper",
+            Self::Disguise => "disguise",
         }
     }
 

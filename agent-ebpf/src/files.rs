@@ -15,6 +15,12 @@ use crate::{
 /// `FMODE_WRITE`.
 const WRITE: u32 = 2;
 
+const S_IFMT: u16 = 0o170_000;
+const S_IFCHR: u16 = 0o020_000;
+const S_IFBLK: u16 = 0o060_000;
+/// `MINORBITS` of a device number.
+const MINOR_BITS: u32 = 20;
+
 const TIOCSTI: u32 = 0x5412;
 /// Of a console: among others, pastes what was selected.
 const TIOCLINUX: u32 = 0x541c;
@@ -50,7 +56,42 @@ pub(crate) fn gate_open(ctx: LsmContext) -> i32 {
     if mode & WRITE != 0 && is_setting(inode, dentry).unwrap_or(true) {
         return caller.bar(Route::KernelSettings, about(inode));
     }
-    kept(&caller, dentry, mode & WRITE == 0)
+    match device(inode) {
+        Ok(None) => kept(&caller, dentry, mode & WRITE == 0),
+        Ok(Some(number)) => caller.bar(
+            Route::Device,
+            [number.into(), (number >> MINOR_BITS).into(), 0],
+        ),
+        Err(_) => caller.bar(Route::Device, [u64::MAX, 0, 0]),
+    }
+}
+
+/// The number of a device that is not among the ordinary ones, none for them and
+/// for what is no device.
+#[inline(always)]
+fn device(inode: *const u8) -> Result<Option<u32>, i32> {
+    let mode: u16 = read(inode, offset!(inode_mode))?;
+    let kind = mode & S_IFMT;
+    if kind != S_IFCHR && kind != S_IFBLK {
+        return Ok(None);
+    }
+    let number: u32 = read(inode, offset!(inode_rdev))?;
+    let (major, minor) = (number >> MINOR_BITS, number & ((1 << MINOR_BITS) - 1));
+    let ordinary = kind == S_IFCHR
+        && match major {
+            // null, zero, full, random, urandom.
+            1 => matches!(minor, 3 | 5 | 7 | 8 | 9),
+            // The process's own terminal, and new ones.
+            5 => matches!(minor, 0 | 2),
+            // FUSE.
+            10 => minor == 229,
+            // Terminals of programs.
+            136..=143 => true,
+            // Graphics.
+            226 => true,
+            _ => false,
+        };
+    Ok(if ordinary { None } else { Some(number) })
 }
 
 /// Judges the removal of a name.

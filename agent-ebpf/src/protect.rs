@@ -17,6 +17,9 @@ use crate::{
 const ATTACH: u32 = 2;
 /// `READING_FIRMWARE`, `LOADING_FIRMWARE`: what a device asks for as it is opened.
 const FIRMWARE: i32 = 1;
+const PR_SET_MM: i32 = 35;
+const PR_SET_MM_EXE_FILE: u64 = 13;
+const PR_SET_MM_MAP: u64 = 14;
 /// The name of the files of `io_uring`, in whole words and with its NUL.
 const IO_URING: [u8; 11] = *b"[io_uring]\0";
 
@@ -202,6 +205,41 @@ pub(crate) fn gate_anonymous(ctx: LsmContext) -> i32 {
 pub(crate) fn gate_ring(_ctx: LsmContext) -> i32 {
     let caller = tracked!();
     caller.bar(Route::IoUring, [1, 0, 0])
+}
+
+/// Keeps the kernel from starting a helper for a key: it would run outside of
+/// every session with what the task gave it. The kernel makes a key of this type
+/// for each.
+///
+/// Hook since 5.7.
+#[lsm(hook = "key_alloc")]
+pub(crate) fn gate_key(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    let key: *const u8 = ctx.arg(0);
+    let begins = read::<*const u8>(key, offset!(key_type))
+        .and_then(|kind| read::<*const u8>(kind, offset!(key_type_name)))
+        .and_then(|name| read::<[u8; 8]>(name, 0));
+    match begins {
+        Ok(begins) if u64::from_ne_bytes(begins) != u64::from_ne_bytes(*b".request") => 0,
+        _ => caller.bar(Route::KernelHelper, [0, 0, 0]),
+    }
+}
+
+/// Keeps a task from naming another file as its program. Negative errors other
+/// than `ENOSYS` refuse; 0 lets the kernel go on as if nobody knew the option.
+///
+/// Hook since 5.7.
+#[lsm(hook = "task_prctl")]
+pub(crate) fn gate_prctl(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    let option: i32 = ctx.arg(0);
+    let what: u64 = ctx.arg(1);
+    match (option, what) {
+        (PR_SET_MM, PR_SET_MM_EXE_FILE | PR_SET_MM_MAP) => {
+            caller.bar(Route::Disguise, [what, 0, 0])
+        }
+        _ => 0,
+    }
 }
 
 #[inline(always)]

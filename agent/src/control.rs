@@ -56,12 +56,7 @@ pub struct ControlError {
 /// keeps two daemons apart is taken before.
 pub fn listen(path: &Path) -> Result<UnixListener, ControlError> {
     let opened = || -> io::Result<UnixListener> {
-        if let Some(directory) = path.parent() {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o755)
-                .create(directory)?;
-        }
+        make_folder(path)?;
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -75,6 +70,15 @@ pub fn listen(path: &Path) -> Result<UnixListener, ControlError> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// Makes the folder of the socket `path`, unless it is there.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    let Some(folder) = path.parent() else {
+        return Ok(());
+    };
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o755).create(folder)
 }
 
 /// Serves callers until nobody takes their requests.

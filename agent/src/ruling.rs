@@ -180,7 +180,7 @@ mod tests {
     use super::*;
     use crate::{
         config::Profile,
-        kernel::{SessionId, TaskKey},
+        kernel::{Permits, SessionId, TaskKey},
         policy::Policy,
     };
 
@@ -197,6 +197,7 @@ mod tests {
                 owner: "ada".to_owned(),
                 users: vec!["agent".to_owned()],
                 policy: Policy::parse(policy, Path::new("demo.toml")).unwrap(),
+                permits: Permits::NONE,
             },
         )])
     }

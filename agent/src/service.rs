@@ -90,6 +90,9 @@ pub fn run(path: &Path, script: Option<&Path>) -> anyhow::Result<()> {
         match script {
             None => {
                 let _lock = lock(Path::new(GATE_LOCK))?;
+                // What is protected must be there.
+                control::make_folder(&config.control_socket)
+                    .context("cannot make the folder of the control socket")?;
                 let gate = Arc::new(LiveGate::load(&Protect::of(path, &config))?);
                 service.serve(gate).await
             }

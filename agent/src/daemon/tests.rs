@@ -9,7 +9,10 @@ use super::*;
 use crate::{
     config,
     events::spool::{self, MIN_BYTES},
-    kernel::simulated::{Attempt, Fate, SimulatedGate},
+    kernel::{
+        Permits,
+        simulated::{Attempt, Fate, SimulatedGate},
+    },
     policy::Policy,
 };
 

@@ -22,11 +22,19 @@ pub(crate) fn reaching_out(pid: u32) -> io::Result<Vec<RawFd>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
         let entry = entry?;
-        let Some(fd) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+        let Some(fd) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
             continue;
         };
         match fs::read_link(entry.path()) {
-            Ok(target) if target.as_os_str().as_encoded_bytes().starts_with(b"socket:") => {}
+            Ok(target)
+                if target
+                    .as_os_str()
+                    .as_encoded_bytes()
+                    .starts_with(b"socket:") => {}
             _ => continue,
         }
         let copy = pidfd_getfd(&process, fd, PidfdGetfdFlags::empty())?;

@@ -18,6 +18,7 @@ it("does everything without a mouse: login, choosing, reading, deciding", async 
   await page.keyboard.press("Enter");
   await live(page);
   const focused = () => page.evaluate(() => document.activeElement?.textContent ?? "");
+  await page.getByText("--first-by-keys").waitFor();
   await page.getByText("--second-by-keys").waitFor();
   await page.keyboard.press("j");
   expect(await focused()).toContain("--first-by-keys");

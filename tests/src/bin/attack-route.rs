@@ -17,6 +17,8 @@
 //! `attack-route open PATH`: for writing; `read PATH`, `unlink PATH`, `rename A B`,
 //! `link A B`, `truncate PATH`, `create PATH`, `chmod PATH`.
 //! `attack-route mount TYPE TARGET`, `umount TARGET`, `fsopen TYPE`.
+//! `attack-route key NAME`: has the kernel ask a helper for a key.
+//! `attack-route disguise`: calls another file its program.
 //! `attack-route type`: types into its terminal.
 //! `attack-route memfd`: runs itself from memory, to say that it could.
 //!
@@ -88,10 +90,14 @@ fn main() {
             call(libc::SYS_bpf, [0, attributes.as_ptr() as i64, 128, 0, 0])
         }
         ("perf", []) => perf(),
-        ("module", []) => call(
-            libc::SYS_init_module,
-            [WORDS.as_ptr() as i64, 5, c"".as_ptr() as i64, 0, 0],
-        ),
+        ("module", []) => {
+            // No module, but as large as one.
+            let image = [0_u8; 4096];
+            call(
+                libc::SYS_init_module,
+                [image.as_ptr() as i64, 4096, c"".as_ptr() as i64, 0, 0],
+            )
+        }
         ("kexec", []) => call(libc::SYS_kexec_load, [0, 0, 0, 0, 0]),
         ("ring", []) => {
             let parameters = [0_u8; 120];
@@ -125,9 +131,30 @@ fn main() {
         }
         ("umount", [target]) => call(
             libc::SYS_umount2,
-            [c(target).into_raw() as i64, libc::MNT_DETACH.into(), 0, 0, 0],
+            [
+                c(target).into_raw() as i64,
+                libc::MNT_DETACH.into(),
+                0,
+                0,
+                0,
+            ],
         ),
         ("fsopen", [kind]) => filesystem(kind),
+        ("key", [name]) => call(
+            libc::SYS_request_key,
+            [
+                c"user".as_ptr() as i64,
+                c(name).into_raw() as i64,
+                c"callout".as_ptr() as i64,
+                -5,
+                0,
+            ],
+        ),
+        ("disguise", []) => {
+            let other = fs::File::open("/usr/bin/true").expect("a program");
+            // PR_SET_MM_EXE_FILE.
+            call(libc::SYS_prctl, [35, 13, other.as_raw_fd().into(), 0, 0])
+        }
         ("type", []) => terminal(),
         ("memfd", []) => in_memory(),
         ("ran", []) => 0,

@@ -220,7 +220,15 @@ impl Stack {
         let holdpoint = program("holdpoint");
         let begin = profile.map(|profile| {
             let holdpoint = holdpoint.to_str().unwrap();
-            [holdpoint, "run", "--socket", SOCKET, "--profile", profile, "--"]
+            [
+                holdpoint,
+                "run",
+                "--socket",
+                SOCKET,
+                "--profile",
+                profile,
+                "--",
+            ]
         });
         let words: Vec<_> = begin.iter().flatten().chain(command).copied().collect();
         Session::start(self.sessions, user, &words)

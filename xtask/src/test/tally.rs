@@ -77,7 +77,10 @@ impl Tally {
 
 /// The first few lines of `reason` as one.
 fn in_one_line(reason: &str) -> String {
-    let mut lines = reason.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut lines = reason
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
     let mut line = lines.by_ref().take(8).collect::<Vec<_>>().join(" | ");
     if lines.next().is_some() {
         line.push_str(" | ...");
@@ -198,7 +201,10 @@ mod tests {
     #[test]
     fn a_reason_of_many_lines_is_told_in_one() {
         assert_eq!(in_one_line(""), "");
-        assert_eq!(in_one_line("left behind:\n\n  /a\n/b\n"), "left behind: | /a | /b");
+        assert_eq!(
+            in_one_line("left behind:\n\n  /a\n/b\n"),
+            "left behind: | /a | /b"
+        );
         let long = "x\n".repeat(9);
         assert!(in_one_line(&long).ends_with(" x | ..."));
     }

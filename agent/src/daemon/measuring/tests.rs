@@ -17,7 +17,7 @@ use crate::{
     grants::ledger::Ledger,
     identity::Identity,
     kernel::{
-        SessionId,
+        Permits, SessionId,
         simulated::{Attempt, Fate, SimulatedGate},
     },
     link::{LinkEvent, LinkState},

@@ -79,7 +79,7 @@ const ENDS: [(&str, &str, Required); 13] = [
         Required::IfThere,
     ),
 ];
-const HOOKS: [(&str, &str, Required); 38] = [
+const HOOKS: [(&str, &str, Required); 40] = [
     ("inherit_label", "task_alloc", Required::Yes),
     ("compare_arguments", "bprm_committed_creds", Required::Yes),
     ("tag_socket", "socket_post_create", Required::Yes),
@@ -117,6 +117,8 @@ const HOOKS: [(&str, &str, Required); 38] = [
     ("gate_truncate", "path_truncate", Required::Yes),
     ("gate_chmod", "path_chmod", Required::Yes),
     ("gate_chown", "path_chown", Required::Yes),
+    ("gate_key", "key_alloc", Required::Yes),
+    ("gate_prctl", "task_prctl", Required::Yes),
     ("gate_ioctl", "file_ioctl", Required::Yes),
 ];
 
