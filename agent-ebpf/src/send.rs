@@ -67,12 +67,11 @@ pub(crate) fn gate_send(ctx: LsmContext) -> i32 {
         socket: sk as u64,
         interpreter: false,
     };
-    let judged = match aim(sk.cast(), family, message) {
+    let judged = match aim(sk.cast(), family, message, &mut attempt.operation) {
         Ok(Aim::Nowhere) if caller.label.flags & LABEL_CUT != 0 => Err(Cause::Cut),
         Ok(Aim::Nowhere) => return 0,
         Ok(Aim::Path) => return caller.bar(Route::SourceRoute, [0, 0, 0]),
-        Ok(Aim::Peer(peer)) => {
-            attempt.operation = OperationKey::connect(peer);
+        Ok(Aim::Peer) => {
             let epoch = CONTROL.get(0).map_or(0, |control| control.epoch);
             match tag {
                 None => judge(&mut caller, &attempt),
@@ -109,14 +108,20 @@ pub(crate) fn gate_send(ctx: LsmContext) -> i32 {
 enum Aim {
     /// Where its socket is connected to, which was judged.
     Nowhere,
-    /// There.
-    Peer(Peer),
+    /// Where the operation says.
+    Peer,
     /// By a path that the sender chooses.
     Path,
 }
 
+/// Reads where `message` goes into `operation`: in place, for want of stack.
 #[inline(always)]
-fn aim(sk: *const u8, family: u16, message: *const u8) -> Result<Aim, Cause> {
+fn aim(
+    sk: *const u8,
+    family: u16,
+    message: *const u8,
+    operation: &mut OperationKey,
+) -> Result<Aim, Cause> {
     let unreadable = |_: i32| Cause::Unreadable;
     if chooses_path(message).map_err(unreadable)? {
         return Ok(Aim::Path);
@@ -143,7 +148,8 @@ fn aim(sk: *const u8, family: u16, message: *const u8) -> Result<Aim, Cause> {
         }
         named = AF_INET;
     }
-    canonical(sk, named, name, len).map(Aim::Peer)
+    *operation = OperationKey::connect(canonical(sk, named, name, len)?);
+    Ok(Aim::Peer)
 }
 
 /// Whether the socket was let through to this destination before.
