@@ -12,6 +12,7 @@
 //! `attack-route write FD`, `attack-route splice FD`: writes to one that it
 //! inherited.
 //! `attack-route address`: asks for this host's addresses, as programs do.
+//! `attack-route change`: asks for another network configuration.
 //! `attack-route trace PID`, `memory PID`, `signal PID NUMBER`.
 //! `attack-route bpf`, `perf`, `module`, `kexec`, `ring`.
 //! `attack-route open PATH`: for writing; `read PATH`, `unlink PATH`, `rename A B`,
@@ -74,6 +75,7 @@ fn main() {
         ("write", [fd]) => write(number(fd)),
         ("splice", [fd]) => splice(number(fd)),
         ("address", []) => addresses(),
+        ("change", []) => change(),
         ("trace", [pid]) => call(libc::SYS_ptrace, [16, number(pid).into(), 0, 0, 0]),
         ("memory", [pid]) => open(&format!("/proc/{pid}/mem"), libc::O_RDWR),
         ("signal", [pid, signal]) => call(
@@ -408,6 +410,22 @@ fn addresses() -> i32 {
         }
         result(returned.into())
     }
+}
+
+/// Asks the kernel to take a route away that there is not.
+fn change() -> i32 {
+    const RTM_DELROUTE: u16 = 25;
+
+    let socket = socket(libc::AF_NETLINK, libc::SOCK_RAW, 0).expect("a socket");
+    // `nlmsghdr` and `rtmsg`: of IPv4, by a table that nobody uses.
+    let mut message = [0_u8; 28];
+    message[..4].copy_from_slice(&28_u32.to_ne_bytes());
+    message[4..6].copy_from_slice(&RTM_DELROUTE.to_ne_bytes());
+    message[6..8].copy_from_slice(&1_u16.to_ne_bytes());
+    message[16] = 2;
+    message[20] = 250;
+    // SAFETY: the message is as long as said.
+    result(unsafe { libc::send(socket.as_raw_fd(), message.as_ptr().cast(), 28, 0) } as i64)
 }
 
 fn perf() -> i32 {
