@@ -28,7 +28,10 @@ pub use observation::{
     TOLD_PER_SECOND, Telling, Told,
 };
 pub use offsets::Offsets;
-pub use operation::{FileId, InodeKey, OperationKey, OperationKind, Peer, Protection, TaskKey};
+pub use operation::{
+    FileId, InodeKey, OperationKey, OperationKind, Peer, Protection, STARTUP_NAME, StartupName,
+    TaskKey,
+};
 pub use pending::{
     Answer, ArgumentsMac, CachedVerdict, Control, PATH_CAPACITY, PENDING_COMPAT,
     PENDING_INTERPRETER, Pending, Session, SessionName, Ticket, VerdictKey,
@@ -50,10 +53,13 @@ pub const SESSION_CAPACITY: usize = 1_024;
 pub const CACHE_CAPACITY: usize = 16_384;
 
 /// Files and folders that are kept from tracked tasks. A full map is an error at start.
-pub const PROTECTED_CAPACITY: usize = 256;
+pub const PROTECTED_CAPACITY: usize = 8_192;
+
+/// Names of startup files.
+pub const STARTUP_CAPACITY: usize = 128;
 
 /// Names of the maps that outlive the daemon, as pinned.
-pub const PINNED_MAPS: [&str; 14] = [
+pub const PINNED_MAPS: [&str; 15] = [
     "LABELS",
     "PENDING",
     "TICKETS",
@@ -62,6 +68,7 @@ pub const PINNED_MAPS: [&str; 14] = [
     "CONTROL",
     "SOCKETS",
     "PROTECTED",
+    "STARTUP",
     "EVENTS",
     "LOST",
     "OBSERVATIONS",

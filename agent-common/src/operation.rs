@@ -57,6 +57,35 @@ pub enum Protection {
     Write = 1,
     /// Nor read it.
     All = 2,
+    /// Change it, unless the session has a permit for startup files.
+    Startup = 3,
+    /// The same of what has a [`StartupName`] in it: somebody's home.
+    Home = 4,
+}
+
+/// A path below a home that is run or read as something starts: up to three names,
+/// each padded with zeros, the rest empty.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct StartupName {
+    /// From the home downwards.
+    pub names: [[u8; STARTUP_NAME]; 3],
+}
+
+/// Bytes of one of the names, with at least one zero.
+pub const STARTUP_NAME: usize = 24;
+
+impl StartupName {
+    /// That of `path`, none if it has more names or longer ones.
+    pub fn new(path: &str) -> Option<Self> {
+        let mut all = Self::default();
+        let mut slots = all.names.iter_mut();
+        for name in path.split('/') {
+            let room = slots.next()?.get_mut(..STARTUP_NAME - 1)?;
+            room.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+        }
+        Some(all)
+    }
 }
 
 /// Where a connect goes, in canonical form: IPv4-mapped IPv6 is IPv4, the
@@ -128,10 +157,11 @@ pub struct OperationKey {
 const _: () = assert!(size_of::<TaskKey>() == 16);
 const _: () = assert!(size_of::<FileId>() == 40);
 const _: () = assert!(size_of::<InodeKey>() == 16);
+const _: () = assert!(size_of::<StartupName>() == 72);
 const _: () = assert!(size_of::<Peer>() == 40);
 const _: () = assert!(size_of::<OperationKey>() == 56);
 
-plain!(TaskKey, FileId, InodeKey, Peer, OperationKey);
+plain!(TaskKey, FileId, InodeKey, Peer, OperationKey, StartupName);
 
 impl OperationKey {
     /// The execution of `file`; `script` is 0 unless it is an interpreter.
@@ -232,6 +262,16 @@ mod tests {
             ..Peer::default()
         };
         assert_eq!(OperationKey::connect(peer).peer(), Some(peer));
+    }
+
+    #[test]
+    fn a_startup_name_is_a_short_path() {
+        let name = StartupName::new(".config/systemd").unwrap();
+        assert_eq!(&name.names[0][..8], b".config\0");
+        assert_eq!(&name.names[1][..8], b"systemd\0");
+        assert_eq!(name.names[2], [0; STARTUP_NAME]);
+        assert_eq!(StartupName::new("a/b/c/d"), None);
+        assert_eq!(StartupName::new(&"x".repeat(STARTUP_NAME)), None);
     }
 
     #[test]

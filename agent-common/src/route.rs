@@ -51,11 +51,14 @@ pub enum Route {
     KernelHelper = 20,
     /// Passing for another program (`PR_SET_MM_EXE_FILE`).
     Disguise = 21,
+    /// Changing what others run later: schedules, units, what shells read as they
+    /// start.
+    StartupFile = 22,
 }
 
 impl Route {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::RawSocket,
         Self::SocketKind,
         Self::Ping,
@@ -78,6 +81,7 @@ impl Route {
         Self::Device,
         Self::KernelHelper,
         Self::Disguise,
+        Self::StartupFile,
     ];
 
     /// Its bit in [`crate::Label::permits`].
@@ -110,6 +114,7 @@ impl Route {
             Self::Device => "device",
             Self::KernelHelper => "kernel-helper",
             Self::Disguise => "disguise",
+            Self::StartupFile => "startup-file",
         }
     }
 

@@ -1,15 +1,16 @@
-//! Files by which a task would have the kernel, or the daemon, act for it.
+//! Files by which a task would have the kernel, the daemon, or whoever comes later,
+//! act for it.
 //!
 //! Which files are the daemon's is told by inode, in a map that it fills: names
 //! can be had anew.
 
-use aya_ebpf::{macros::lsm, programs::LsmContext};
-use holdpoint_agent_common::{InodeKey, Protection, Route};
+use aya_ebpf::{helpers::bpf_probe_read_kernel_str_bytes, macros::lsm, programs::LsmContext};
+use holdpoint_agent_common::{InodeKey, Protection, Route, StartupName};
 
 use crate::{
     judge::{Caller, tracked},
     kernel::{offset, read},
-    maps::PROTECTED,
+    maps::{PROTECTED, STARTUP},
 };
 
 /// `FMODE_WRITE`.
@@ -242,6 +243,8 @@ fn daemons(caller: &Caller<'_>, dentry: *const u8) -> i32 {
 #[inline(always)]
 fn kept(caller: &Caller<'_>, dentry: *const u8, only_read: bool) -> i32 {
     let mut at = dentry;
+    // What was looked at before, the nearest first.
+    let mut below: [*const u8; 3] = [core::ptr::null(); 3];
     for _ in 0..DEPTH {
         let Ok(inode) = read::<*const u8>(at, offset!(dentry_inode)) else {
             return caller.bar(Route::Daemon, [u64::MAX, 0, 0]);
@@ -251,9 +254,20 @@ fn kept(caller: &Caller<'_>, dentry: *const u8, only_read: bool) -> i32 {
             && let Ok(key) = key(inode)
             // SAFETY: written whole by the daemon.
             && let Some(protection) = unsafe { PROTECTED.get(key) }
-            && !(only_read && *protection == Protection::Write as u32)
         {
-            return caller.bar(Route::Daemon, [key.inode, key.device.into(), 0]);
+            let protection = *protection;
+            let about = [key.inode, key.device.into(), 0];
+            if protection == Protection::All as u32 {
+                return caller.bar(Route::Daemon, about);
+            }
+            if !only_read && protection == Protection::Write as u32 {
+                return caller.bar(Route::Daemon, about);
+            }
+            let starts = protection == Protection::Startup as u32
+                || (protection == Protection::Home as u32 && is_startup(&below));
+            if !only_read && starts {
+                return caller.bar(Route::StartupFile, about);
+            }
         }
         let Ok(parent) = read::<*const u8>(at, offset!(dentry_parent)) else {
             return caller.bar(Route::Daemon, [u64::MAX, 0, 0]);
@@ -261,9 +275,35 @@ fn kept(caller: &Caller<'_>, dentry: *const u8, only_read: bool) -> i32 {
         if parent == at {
             return 0;
         }
+        below = [at, below[0], below[1]];
         at = parent;
     }
     0
+}
+
+/// Whether the path below a home, given by its first three entries, is that of a
+/// startup file or leads into a folder of them.
+#[inline(always)]
+fn is_startup(path: &[*const u8; 3]) -> bool {
+    let mut name = StartupName::default();
+    for index in 0..3 {
+        let entry = path[index];
+        if entry.is_null() {
+            return false;
+        }
+        let Ok(at) = read::<*const u8>(entry, offset!(dentry_name)) else {
+            return true;
+        };
+        // SAFETY: the helper stops at the end of the string or of the buffer.
+        if unsafe { bpf_probe_read_kernel_str_bytes(at, &mut name.names[index]) }.is_err() {
+            return true;
+        }
+        // SAFETY: written whole by the daemon.
+        if unsafe { STARTUP.get(&name) }.is_some() {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether writing to the file sets something in the kernel.

@@ -14,8 +14,8 @@ use aya_ebpf::{
 };
 use holdpoint_agent_common::{
     CACHE_CAPACITY, CachedVerdict, Cause, Control, Event, EventKind, ExecObservation, InodeKey,
-    Label, OperationKey, PENDING_CAPACITY, PROTECTED_CAPACITY, Pending, SESSION_CAPACITY, Session,
-    SocketTag, TaskKey, Telling, Ticket, Told, VerdictKey,
+    Label, OperationKey, PENDING_CAPACITY, PROTECTED_CAPACITY, Pending, SESSION_CAPACITY,
+    STARTUP_CAPACITY, Session, SocketTag, StartupName, TaskKey, Telling, Ticket, Told, VerdictKey,
 };
 
 /// Bytes of the ring buffer: some 2,500 events, after which the pending map is
@@ -145,9 +145,13 @@ pub(crate) static SESSIONS: HashMap<u64, Session, SESSION_CAPACITY> = HashMap::n
 #[btf_map]
 pub(crate) static CONTROL: Array<Control, 1> = Array::new();
 
-/// Files and folders of the daemon, which no tracked task may open or change.
+/// Files and folders that tracked tasks must not change, and how: `Protection`.
 #[btf_map]
 pub(crate) static PROTECTED: HashMap<InodeKey, u32, PROTECTED_CAPACITY> = HashMap::new();
+
+/// What is a startup file in a home.
+#[btf_map]
+pub(crate) static STARTUP: HashMap<StartupName, u32, STARTUP_CAPACITY> = HashMap::new();
 
 /// Events that found the ring buffer full.
 #[btf_map]

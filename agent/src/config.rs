@@ -184,6 +184,10 @@ pub struct ProfileConfig {
     /// `docs/security/routes.md`. All others are barred.
     #[serde(default)]
     pub permit: Vec<Permitted>,
+    /// Requests of one session that may wait for a person at once. What comes
+    /// beyond is refused.
+    #[serde(default = "default_max_requests")]
+    pub max_requests: u32,
 }
 
 /// A route that a profile opens, by its name.
@@ -222,6 +226,8 @@ pub struct Profile {
     pub policy: Policy,
     /// Routes that are open to its sessions.
     pub permits: Permits,
+    /// See [`ProfileConfig::max_requests`].
+    pub max_requests: u32,
 }
 
 /// Profiles by name.
@@ -282,6 +288,13 @@ pub enum ConfigError {
 
 fn default_state_dir() -> PathBuf {
     "/var/lib/holdpointd".into()
+}
+
+/// More than anybody reads, and few enough to deny one by one.
+pub const DEFAULT_MAX_REQUESTS: u32 = 100;
+
+fn default_max_requests() -> u32 {
+    DEFAULT_MAX_REQUESTS
 }
 
 fn default_socket() -> PathBuf {
@@ -364,6 +377,7 @@ impl Config {
                     owner: profile.owner.clone(),
                     users: profile.users.clone(),
                     policy,
+                    max_requests: profile.max_requests,
                     permits: profile
                         .permit
                         .iter()
@@ -393,6 +407,13 @@ impl ProfileConfig {
         if self.users.is_empty() {
             return Some(
                 "`users` is empty, so nobody could start a session; name the local users who may"
+                    .to_owned(),
+            );
+        }
+        if self.max_requests == 0 {
+            return Some(
+                "`max_requests` is 0, so nobody would ever be asked; use a policy that denies \
+                 instead"
                     .to_owned(),
             );
         }

@@ -298,10 +298,10 @@ impl<G: Gate + ?Sized> Daemon<G> {
     /// A stopped process was read.
     fn rule(&mut self, held: Box<Held>, facts: &Result<Facts, DescribeError>) {
         let ruling = match (facts, self.session(held.session)) {
-            (Err(error), _) => Ruling::Unreadable {
+            (Err(error), _) => Ruling::Refused {
                 reason: error.to_string(),
             },
-            (_, Err(error)) => Ruling::Unreadable {
+            (_, Err(error)) => Ruling::Refused {
                 reason: error.to_string(),
             },
             (Ok(facts), Ok(session)) => {
@@ -498,8 +498,8 @@ fn log_ruling(held: &Held, ruling: &Ruling) {
         Ruling::Granted { grant_id, .. } => {
             info!(%hold, %session, grant = grant_id, "a grant lets it go on");
         }
-        Ruling::Unreadable { reason } => {
-            warn!(%hold, %session, reason, "refused: it cannot be judged");
+        Ruling::Refused { reason } => {
+            warn!(%hold, %session, reason, "refused without a question");
         }
     }
 }

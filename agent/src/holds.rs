@@ -87,8 +87,8 @@ pub enum Ruling {
         /// By which grant.
         grant_id: String,
     },
-    /// It could not be read or judged.
-    Unreadable {
+    /// It could not be read or judged, or nobody is asked about it.
+    Refused {
         /// Why.
         reason: String,
     },
@@ -207,7 +207,7 @@ impl Holds {
             Ruling::Granted { arguments, .. } => {
                 effects.push(hold.answer(Answer::Release(arguments), now_ns, None));
             }
-            Ruling::Unreadable { .. } => {
+            Ruling::Refused { .. } => {
                 effects.push(hold.answer(Answer::Refuse, now_ns, None));
             }
             Ruling::Ask(ask) => {

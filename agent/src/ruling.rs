@@ -39,12 +39,12 @@ pub fn rule(
     moment: Moment,
 ) -> Ruling {
     let Some(session) = session else {
-        return Ruling::Unreadable {
+        return Ruling::Refused {
             reason: format!("session {} is not known", held.session),
         };
     };
     let Some(profile) = profiles.get(&session.profile) else {
-        return Ruling::Unreadable {
+        return Ruling::Refused {
             reason: format!(
                 "profile {:?} of session {} is not configured any more",
                 session.profile, session.id
@@ -179,7 +179,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::Profile,
+        config::{DEFAULT_MAX_REQUESTS, Profile},
         kernel::{Permits, SessionId, TaskKey},
         policy::Policy,
     };
@@ -198,6 +198,7 @@ mod tests {
                 users: vec!["agent".to_owned()],
                 policy: Policy::parse(policy, Path::new("demo.toml")).unwrap(),
                 permits: Permits::NONE,
+                max_requests: DEFAULT_MAX_REQUESTS,
             },
         )])
     }
@@ -298,7 +299,7 @@ mod tests {
         for session in [None, Some(&other)] {
             assert!(matches!(
                 rule(&held, &facts, session, "agent", &policy, MOMENT),
-                Ruling::Unreadable { .. }
+                Ruling::Refused { .. }
             ));
         }
     }

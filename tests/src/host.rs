@@ -78,6 +78,9 @@ impl Attempted {
     }
 }
 
+/// Requests that one session may have open.
+pub const MAX_REQUESTS: u32 = 300;
+
 impl Host {
     /// Enrols a host with `policy` for the profiles `demo` (of `owner`) and
     /// `orphan` (of somebody without an account).
@@ -93,6 +96,7 @@ impl Host {
                     users: vec![user.clone()],
                     policy: Policy::load(&path).unwrap(),
                     permits: Permits::NONE,
+                    max_requests: MAX_REQUESTS,
                 };
                 (name.to_owned(), profile)
             })

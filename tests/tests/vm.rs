@@ -37,3 +37,5 @@ mod send;
 mod session;
 #[path = "vm/swap.rs"]
 mod swap;
+#[path = "vm/verifier.rs"]
+mod verifier;

@@ -38,9 +38,32 @@ impl<G: Gate + ?Sized> Daemon<G> {
                     grant_id,
                 }
             }
-            None => Ruling::Ask(ask),
+            None => match self.too_many(held) {
+                Some(reason) => Ruling::Refused { reason },
+                None => Ruling::Ask(ask),
+            },
         };
         self.ruled(held, ruling);
+    }
+
+    /// Why nobody is asked about `held`, if its session has as many questions open
+    /// as its profile allows: reviewers must not be worn out, nor other sessions
+    /// have to wait behind this one's.
+    fn too_many(&self, held: &Held) -> Option<String> {
+        let session = self.session(held.session).ok().flatten()?;
+        let most = self.profiles.get(&session.profile)?.max_requests;
+        let open = self
+            .holds
+            .all_asking()
+            .filter(|(other, _)| other.session == held.session && other.id != held.id)
+            .count();
+        (open >= most as usize).then(|| {
+            format!(
+                "its session has {open} requests open already, and `max_requests` of profile {:?} \
+                 allows no more",
+                session.profile
+            )
+        })
     }
 
     /// A decision was carried out; whatever it grants begins or never does.

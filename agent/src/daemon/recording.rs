@@ -177,7 +177,7 @@ impl Recording {
                 self.recorder.answering(id, Grounds::on(v1::Basis::Policy));
             }
             Ruling::Granted { grant_id, .. } => self.recorder.answering(id, by_grant(grant_id)),
-            Ruling::Unreadable { reason } => {
+            Ruling::Refused { reason } => {
                 self.recorder.answering(id, Grounds::gate(reason.clone()));
             }
             Ruling::Ask(ask) => {

@@ -72,6 +72,7 @@ impl Machine {
             users: Vec::new(),
             policy: Policy::parse(POLICY, Path::new("policy.toml")).unwrap(),
             permits: Permits::NONE,
+            max_requests: config::DEFAULT_MAX_REQUESTS,
         };
         let (link, link_events) = mpsc::channel(1);
         let (state, link_state) = watch::channel(LinkState::default());

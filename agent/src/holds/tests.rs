@@ -449,7 +449,7 @@ proptest! {
                 }
                 Step::Unreadable(tid) => {
                     reading.remove(&tid);
-                    holds.ruled(id(tid), Ruling::Unreadable { reason: String::new() }, now)
+                    holds.ruled(id(tid), Ruling::Refused { reason: String::new() }, now)
                 }
                 Step::Decide { tid, approved, forged } => {
                     let mut decision = decided(tid, approved);

@@ -12,6 +12,7 @@ mod offsets;
 mod protect;
 mod pump;
 mod removal;
+mod startup;
 
 use std::{collections::HashSet, time::Duration};
 

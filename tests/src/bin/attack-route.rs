@@ -16,7 +16,7 @@
 //! `attack-route trace PID`, `memory PID`, `signal PID NUMBER`.
 //! `attack-route bpf`, `perf`, `module`, `kexec`, `ring`.
 //! `attack-route open PATH`: for writing; `read PATH`, `unlink PATH`, `rename A B`,
-//! `link A B`, `truncate PATH`, `create PATH`, `chmod PATH`.
+//! `link A B`, `truncate PATH`, `create PATH`, `folder PATH`, `chmod PATH`.
 //! `attack-route mount TYPE TARGET`, `umount TARGET`, `fsopen TYPE`.
 //! `attack-route key NAME`: has the kernel ask a helper for a key.
 //! `attack-route disguise`: calls another file its program.
@@ -111,6 +111,7 @@ fn main() {
         ("open", [path]) => open(path, libc::O_WRONLY),
         ("read", [path]) => open(path, libc::O_RDONLY),
         ("create", [path]) => open(path, libc::O_WRONLY | libc::O_CREAT),
+        ("folder", [path]) => of(fs::create_dir(path)),
         ("unlink", [path]) => of(fs::remove_file(path)),
         ("rename", [from, to]) => of(fs::rename(from, to)),
         ("link", [from, to]) => of(fs::hard_link(from, to)),

@@ -561,6 +561,74 @@ fn nobody_passes_for_another_program_root() {
 
 #[test]
 #[ignore = "needs a guest: cargo xtask test --only vm"]
+fn what_others_run_later_is_not_changed_root() {
+    let mut attack = Attack::new("startup");
+    let home = Stack::agent().dir;
+    let home = home.to_str().unwrap();
+    let within = |name: &str| format!("{home}/{name}");
+    for folder in [".config", ".ssh", ".local", ".local/share", "project"] {
+        let folder = within(folder);
+        fs::create_dir_all(&folder).unwrap();
+        let user = Stack::agent();
+        std::os::unix::fs::chown(&folder, Some(user.uid.as_raw()), None).unwrap();
+    }
+    for name in [".bashrc", ".profile", ".ssh/authorized_keys", ".ssh/rc"] {
+        let path = within(name);
+        assert_eq!(attack.free(&["create", &path]), 0, "{path}");
+        assert_eq!(attack.session(&["create", &path]), libc::EPERM, "{path}");
+        assert_eq!(attack.session(&["unlink", &path]), libc::EPERM, "{path}");
+        assert_eq!(attack.session(&["truncate", &path]), libc::EPERM, "{path}");
+        assert_eq!(attack.session(&["read", &path]), 0, "{path}");
+        assert_eq!(attack.free(&["unlink", &path]), 0, "{path}");
+        // Nor made anew, whichever way.
+        assert_eq!(attack.session(&["create", &path]), libc::EPERM, "{path}");
+        let other = within("other");
+        assert_eq!(attack.session(&["create", &other]), 0);
+        assert_eq!(attack.session(&["rename", &other, &path]), libc::EPERM);
+        assert_eq!(attack.session(&["link", &other, &path]), libc::EPERM);
+        assert_eq!(attack.open_session(&["rename", &other, &path]), 0);
+        assert_eq!(attack.open_session(&["unlink", &path]), 0);
+    }
+    for name in [
+        ".config/systemd",
+        ".config/autostart",
+        ".local/share/systemd",
+    ] {
+        let folder = within(name);
+        assert_eq!(
+            attack.session(&["folder", &folder]),
+            libc::EPERM,
+            "{folder}"
+        );
+        assert_eq!(attack.free(&["folder", &folder]), 0, "{folder}");
+        let file = format!("{folder}/deep");
+        assert_eq!(attack.session(&["create", &file]), libc::EPERM, "{file}");
+        assert_eq!(
+            attack.session(&["rename", &folder, &within("x")]),
+            libc::EPERM
+        );
+    }
+    // The same names elsewhere are nobody's.
+    for name in ["project/.bashrc", ".ssh/known_hosts", ".config/other"] {
+        assert_eq!(attack.session(&["create", &within(name)]), 0, "{name}");
+    }
+    for path in ["/etc/cron.d/x", "/etc/ld.so.preload", "/etc/passwd"] {
+        let parent = std::path::Path::new(path).parent().unwrap();
+        if path.ends_with("/x") && parent.exists() {
+            assert_eq!(
+                attack.root_session(&["create", path]),
+                libc::EPERM,
+                "{path}"
+            );
+        } else if fs::metadata(path).is_ok() {
+            assert_eq!(attack.root_session(&["open", path]), libc::EPERM, "{path}");
+        }
+    }
+    attack.told("startup-file");
+}
+
+#[test]
+#[ignore = "needs a guest: cargo xtask test --only vm"]
 fn typing_for_others_is_barred_root() {
     // Newer kernels let nobody but root.
     let mut attack = Attack::new("type");

@@ -69,6 +69,7 @@ async fn world() -> World {
         users: vec!["agent".to_owned()],
         policy: Policy::parse(POLICY, Path::new("policy.toml")).unwrap(),
         permits: Permits::NONE,
+        max_requests: config::DEFAULT_MAX_REQUESTS,
     };
     let pair = Arc::new(Ed25519KeyPair::generate().unwrap());
     let identity = Identity {

@@ -126,6 +126,9 @@ fn tried(route: Route, about: [u64; 3]) -> String {
             format!("touching holdpointd, process {first}; never permitted")
         }
         Route::Daemon => format!("a file of holdpointd, inode {first}; never permitted"),
+        Route::StartupFile => {
+            format!("changing a file that others run or read later, at inode {first}; {barred}")
+        }
         Route::Device if first != u64::MAX => {
             format!("device {}:{}; {barred}", second, first & 0xf_ffff)
         }

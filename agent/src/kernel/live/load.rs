@@ -345,6 +345,7 @@ fn take_maps(ebpf: &mut Ebpf) -> Result<(Maps, RingBuf<MapData>, RingBuf<MapData
         sessions: Mutex::new(take("SESSIONS")?.try_into().map_err(unfit)?),
         control: Mutex::new(take("CONTROL")?.try_into().map_err(unfit)?),
         protected: Mutex::new(take("PROTECTED")?.try_into().map_err(unfit)?),
+        startup: Mutex::new(take("STARTUP")?.try_into().map_err(unfit)?),
         lost: take("LOST")?.try_into().map_err(unfit)?,
         untold: take("UNTOLD")?.try_into().map_err(unfit)?,
         telling: Mutex::new(take("TELLING")?.try_into().map_err(unfit)?),

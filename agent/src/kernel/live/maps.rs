@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 use aya::maps::{Array, HashMap, InodeStorage, MapData, MapError, PerCpuArray};
 use holdpoint_agent_common::{
     Answer, CachedVerdict, Control, Event, InodeKey, LOST_RATE, LOST_ROOM, Label, OperationKey,
-    PENDING_CAPACITY, Pending, Protection, Session, TaskKey, Telling, Ticket, VerdictKey,
+    PENDING_CAPACITY, Pending, Protection, Session, StartupName, TaskKey, Telling, Ticket,
+    VerdictKey,
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -25,6 +26,7 @@ pub(super) struct Maps {
     pub(super) sessions: std::sync::Mutex<HashMap<MapData, u64, Session>>,
     pub(super) control: std::sync::Mutex<Array<MapData, Control>>,
     pub(super) protected: std::sync::Mutex<HashMap<MapData, InodeKey, u32>>,
+    pub(super) startup: std::sync::Mutex<HashMap<MapData, StartupName, u32>>,
     pub(super) lost: PerCpuArray<MapData, u64>,
     pub(super) untold: PerCpuArray<MapData, u64>,
     pub(super) telling: std::sync::Mutex<Array<MapData, Telling>>,
@@ -208,6 +210,19 @@ impl Maps {
 
     pub(super) fn label_of(&self, pid: u32) -> Result<Option<Label>, GateError> {
         label_in(&lock(&self.labels), pid)
+    }
+
+    /// Takes paths below homes for those of startup files.
+    pub(super) fn name_startup_files(
+        &self,
+        names: impl Iterator<Item = StartupName>,
+    ) -> Result<(), GateError> {
+        let mut map = lock(&self.startup);
+        for name in names {
+            map.insert(name, 1, 0)
+                .map_err(at("name a startup file", "STARTUP"))?;
+        }
+        Ok(())
     }
 
     /// Keeps exactly `inodes` from tracked tasks.

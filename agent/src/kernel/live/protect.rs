@@ -1,5 +1,5 @@
 //! Which files are kept from tracked tasks: those by which the daemon, or the
-//! approver beside it, would become somebody else's.
+//! approver beside it, would become somebody else's, and startup files.
 //!
 //! By inode: a name can be had anew. What does not exist is left out, so this is
 //! called again at each start.
@@ -13,7 +13,7 @@ use std::{
 use holdpoint_agent_common::{InodeKey, Protection};
 use tracing::debug;
 
-use super::maps::Maps;
+use super::{maps::Maps, startup};
 use crate::{config::Config, kernel::GateError, process};
 
 /// What the packages install, and what there is of an approver on the same host.
@@ -45,10 +45,19 @@ pub struct Protect(BTreeMap<PathBuf, Protection>);
 impl Protect {
     /// What belongs to the daemon of the configuration `config`, which is at `path`.
     pub fn of(path: &Path, config: &Config) -> Self {
-        let mut all: BTreeMap<PathBuf, Protection> = INSTALLED
+        let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let homes = startup::homes(&accounts)
             .into_iter()
-            .map(|(path, protection)| (path.into(), protection))
+            .map(|home| (home, Protection::Home));
+        let mut all: BTreeMap<PathBuf, Protection> = startup::OF_THE_HOST
+            .into_iter()
+            .map(|path| (PathBuf::from(path), Protection::Startup))
+            .chain(homes)
             .collect();
+        let installed = INSTALLED
+            .into_iter()
+            .map(|(path, protection)| (PathBuf::from(path), protection));
+        all.extend(installed);
         all.insert(path.to_owned(), Protection::Write);
         for profile in config.profiles.values() {
             all.insert(profile.policy.clone(), Protection::Write);
@@ -80,6 +89,7 @@ impl Protect {
             };
             inodes.push((key, *protection));
         }
+        maps.name_startup_files(startup::names())?;
         maps.protect(&inodes)
     }
 }
