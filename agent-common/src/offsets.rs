@@ -67,6 +67,7 @@ pub struct Offsets {
     pub inode_rdev: u32,
     pub key_type: u32,
     pub key_type_name: u32,
+    pub pid_numbers: u32,
     pub regs_orig_ax: u32,
     pub regs_cx: u32,
     pub regs_dx: u32,
@@ -74,6 +75,6 @@ pub struct Offsets {
     pub regs_r10: u32,
 }
 
-const _: () = assert!(size_of::<Offsets>() == 59 * 4);
+const _: () = assert!(size_of::<Offsets>() == 60 * 4);
 
 plain!(Offsets);

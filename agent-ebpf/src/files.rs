@@ -10,7 +10,7 @@ use holdpoint_agent_common::{InodeKey, Protection, Route, StartupName};
 use crate::{
     judge::{Caller, tracked},
     kernel::{offset, read},
-    maps::{PROTECTED, STARTUP},
+    maps::{CONTROL, PROTECTED, STARTUP},
 };
 
 /// `FMODE_WRITE`.
@@ -57,6 +57,9 @@ pub(crate) fn gate_open(ctx: LsmContext) -> i32 {
     if mode & WRITE != 0 && is_setting(inode, dentry).unwrap_or(true) {
         return caller.bar(Route::KernelSettings, about(inode));
     }
+    if is_daemons_memory(inode, dentry).unwrap_or(true) {
+        return caller.bar(Route::Daemon, about(inode));
+    }
     match device(inode) {
         Ok(None) => kept(&caller, dentry, mode & WRITE == 0),
         Ok(Some(number)) => caller.bar(
@@ -65,6 +68,34 @@ pub(crate) fn gate_open(ctx: LsmContext) -> i32 {
         ),
         Err(_) => caller.bar(Route::Device, [u64::MAX, 0, 0]),
     }
+}
+
+/// Whether it is a file of /proc that shows the daemon's memory. From 6.16 on the
+/// kernel asks nobody about some of them, given `CAP_PERFMON`.
+#[inline(always)]
+fn is_daemons_memory(inode: *const u8, dentry: *const u8) -> Result<bool, i32> {
+    if magic(inode)? != PROC {
+        return Ok(false);
+    }
+    let proc = inode.wrapping_sub(offset!(proc_inode));
+    let pid: *const u8 = read(proc, offset!(proc_pid))?;
+    if pid.is_null() {
+        return Ok(false);
+    }
+    // As the initial namespace has it; first field of `struct upid`.
+    let number: u32 = read(pid, offset!(pid_numbers))?;
+    let Some(control) = CONTROL.get(0) else {
+        return Ok(true);
+    };
+    if number != control.daemon_tgid {
+        return Ok(false);
+    }
+    let name: *const u8 = read(dentry, offset!(dentry_name))?;
+    let begins: [u8; 4] = read(name, 0)?;
+    Ok(matches!(
+        &begins,
+        b"envi" | b"maps" | b"smap" | b"numa" | b"auxv" | b"mem\0" | b"page" | b"map_"
+    ))
 }
 
 /// The number of a device that is not among the ordinary ones, none for them and

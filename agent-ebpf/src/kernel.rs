@@ -66,6 +66,7 @@ static OFFSETS: Offsets = Offsets {
     inode_rdev: 0,
     key_type: 0,
     key_type_name: 0,
+    pid_numbers: 0,
     regs_orig_ax: 0,
     regs_cx: 0,
     regs_dx: 0,

@@ -15,7 +15,7 @@
 //! `attack-route change`: asks for another network configuration.
 //! `attack-route trace PID`, `memory PID`, `signal PID NUMBER`.
 //! `attack-route bpf`, `perf`, `module`, `kexec`, `ring`.
-//! `attack-route open PATH`: for writing; `read PATH`, `unlink PATH`, `rename A B`,
+//! `attack-route open PATH`: for writing; `read PATH`, `reads N PATH`, `unlink PATH`, `rename A B`,
 //! `link A B`, `truncate PATH`, `create PATH`, `folder PATH`, `chmod PATH`.
 //! `attack-route mount TYPE TARGET`, `umount TARGET`, `fsopen TYPE`.
 //! `attack-route key NAME`: has the kernel ask a helper for a key.
@@ -110,6 +110,10 @@ fn main() {
         }
         ("open", [path]) => open(path, libc::O_WRONLY),
         ("read", [path]) => open(path, libc::O_RDONLY),
+        ("reads", [count, path]) => (0..number(count))
+            .map(|_| open(path, libc::O_RDONLY))
+            .find(|errno| *errno == 0)
+            .unwrap_or(libc::EPERM),
         ("create", [path]) => open(path, libc::O_WRONLY | libc::O_CREAT),
         ("folder", [path]) => of(fs::create_dir(path)),
         ("unlink", [path]) => of(fs::remove_file(path)),

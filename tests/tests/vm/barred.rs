@@ -353,6 +353,8 @@ fn the_daemon_is_out_of_reach_of_root_root() {
         &["memory", &pid],
         &["read", &format!("/proc/{pid}/mem")],
         &["read", &format!("/proc/{pid}/environ")],
+        // Nor once in a while.
+        &["reads", "900", &format!("/proc/{pid}/environ")],
     ] {
         let said = attack.root_session(words);
         assert!(
@@ -611,18 +613,6 @@ fn what_others_run_later_is_not_changed_root() {
     // The same names elsewhere are nobody's.
     for name in ["project/.bashrc", ".ssh/known_hosts", ".config/other"] {
         assert_eq!(attack.session(&["create", &within(name)]), 0, "{name}");
-    }
-    for path in ["/etc/cron.d/x", "/etc/ld.so.preload", "/etc/passwd"] {
-        let parent = std::path::Path::new(path).parent().unwrap();
-        if path.ends_with("/x") && parent.exists() {
-            assert_eq!(
-                attack.root_session(&["create", path]),
-                libc::EPERM,
-                "{path}"
-            );
-        } else if fs::metadata(path).is_ok() {
-            assert_eq!(attack.root_session(&["open", path]), libc::EPERM, "{path}");
-        }
     }
     attack.told("startup-file");
 }

@@ -8,9 +8,12 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, chown},
     path::Path,
+    process::Command,
 };
 
 use anyhow::{Context as _, Result};
+
+use crate::process::run;
 
 /// The user whose sessions are watched.
 pub(crate) const AGENT: &str = "agent";
@@ -55,6 +58,9 @@ fn add_agent() -> Result<()> {
             .mode(0o755)
             .create(&home)
             .with_context(|| format!("cannot make {home}"))?;
+        // A filesystem of its own, as homes often have: on the guest's overlay the
+        // numbers of files are not unique.
+        run(Command::new("mount").args(["-t", "tmpfs", "-o", "mode=755", "home", &home]))?;
         chown(&home, Some(id), Some(id)).with_context(|| format!("cannot give away {home}"))?;
     }
     Ok(())

@@ -83,6 +83,7 @@ fn of(types: &Types<'_>) -> Result<Offsets, GateError> {
         inode_rdev: types.offset("inode", &["i_rdev"])?,
         key_type: types.offset("key", &["type"])?,
         key_type_name: types.offset("key_type", &["name"])?,
+        pid_numbers: types.offset("pid", &["numbers"])?,
         regs_orig_ax: types.offset("pt_regs", &["orig_ax"])?,
         regs_cx: types.offset("pt_regs", &["cx"])?,
         regs_dx: types.offset("pt_regs", &["dx"])?,

@@ -14,7 +14,10 @@ use holdpoint_agent_common::{InodeKey, Protection};
 use tracing::debug;
 
 use super::{maps::Maps, startup};
-use crate::{config::Config, kernel::GateError, process};
+use crate::{check::host, config::Config, kernel::GateError, process};
+
+/// `OVERLAYFS_SUPER_MAGIC`.
+const OVERLAYFS: u32 = 0x794c_7630;
 
 /// What the packages install, and what there is of an approver on the same host.
 const INSTALLED: [(&str, Protection); 9] = [
@@ -82,6 +85,13 @@ impl Protect {
                 debug!(path = %path.display(), "not there to be protected");
                 continue;
             };
+            let startup = matches!(protection, Protection::Startup | Protection::Home);
+            if startup && host::magic_of(path) == Some(OVERLAYFS) {
+                // Files of different layers may have the same number there, and
+                // whoever is not the daemon's enemy must not be hit.
+                debug!(path = %path.display(), "not kept: it is on overlayfs");
+                continue;
+            }
             let key = InodeKey {
                 inode: metadata.ino(),
                 device,
