@@ -117,10 +117,8 @@ fn device(inode: *const u8) -> Result<Option<u32>, i32> {
             5 => matches!(minor, 0 | 2),
             // FUSE.
             10 => minor == 229,
-            // Terminals of programs.
-            136..=143 => true,
-            // Graphics.
-            226 => true,
+            // Terminals of programs; graphics.
+            136..=143 | 226 => true,
             _ => false,
         };
     Ok(if ordinary { None } else { Some(number) })
@@ -317,8 +315,7 @@ fn kept(caller: &Caller<'_>, dentry: *const u8, only_read: bool) -> i32 {
 #[inline(always)]
 fn is_startup(path: &[*const u8; 3]) -> bool {
     let mut name = StartupName::default();
-    for index in 0..3 {
-        let entry = path[index];
+    for (index, entry) in path.iter().copied().enumerate() {
         if entry.is_null() {
             return false;
         }
@@ -330,7 +327,7 @@ fn is_startup(path: &[*const u8; 3]) -> bool {
             return true;
         }
         // SAFETY: written whole by the daemon.
-        if unsafe { STARTUP.get(&name) }.is_some() {
+        if unsafe { STARTUP.get(name) }.is_some() {
             return true;
         }
     }

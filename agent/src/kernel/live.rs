@@ -248,7 +248,7 @@ impl Gate for LiveGate {
         };
         let id = SessionId(process::random_u64()?.max(CANARY_SESSION.0 + 1));
         self.maps.add_session(id.0, &session)?;
-        if let Err(error) = self.maps.label(pid, Label::new(id.0, 0, permits.bits())) {
+        if let Err(error) = self.maps.label(pid, &Label::new(id.0, 0, permits.bits())) {
             // The label is what counts; a session without one is only a leftover.
             let _ = self.maps.remove_session(id.0);
             return Err(error);

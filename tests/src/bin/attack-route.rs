@@ -55,7 +55,15 @@ fn main() {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let (name, rest) = words.split_first().expect("what to try");
-    let said = match (*name, rest) {
+    let said = by_network(name, rest)
+        .or_else(|| by_process(name, rest))
+        .or_else(|| by_file(name, rest))
+        .unwrap_or_else(|| panic!("not understood: {words:?}"));
+    println!("{name} errno {said}");
+}
+
+fn by_network(name: &str, rest: &[&str]) -> Option<i32> {
+    Some(match (name, rest) {
         ("sendto", [to]) => send(&datagram(to), to, false, 0),
         ("unspec", [to]) => send(&datagram(to), to, true, 0),
         ("fastopen", [to]) => send(&stream(to), to, false, libc::MSG_FASTOPEN),
@@ -76,6 +84,12 @@ fn main() {
         ("splice", [fd]) => splice(number(fd)),
         ("address", []) => addresses(),
         ("change", []) => change(),
+        _ => return None,
+    })
+}
+
+fn by_process(name: &str, rest: &[&str]) -> Option<i32> {
+    Some(match (name, rest) {
         ("trace", [pid]) => call(libc::SYS_ptrace, [16, number(pid).into(), 0, 0, 0]),
         ("memory", [pid]) => open(&format!("/proc/{pid}/mem"), libc::O_RDWR),
         ("signal", [pid, signal]) => call(
@@ -108,6 +122,30 @@ fn main() {
                 [2, parameters.as_ptr() as i64, 0, 0, 0],
             )
         }
+        ("key", [name]) => call(
+            libc::SYS_request_key,
+            [
+                c"user".as_ptr() as i64,
+                c(name).into_raw() as i64,
+                c"callout".as_ptr() as i64,
+                -5,
+                0,
+            ],
+        ),
+        ("disguise", []) => {
+            let other = fs::File::open("/usr/bin/true").expect("a program");
+            // PR_SET_MM_EXE_FILE.
+            call(libc::SYS_prctl, [35, 13, other.as_raw_fd().into(), 0, 0])
+        }
+        ("type", []) => terminal(),
+        ("memfd", []) => in_memory(),
+        ("ran", []) => 0,
+        _ => return None,
+    })
+}
+
+fn by_file(name: &str, rest: &[&str]) -> Option<i32> {
+    Some(match (name, rest) {
         ("open", [path]) => open(path, libc::O_WRONLY),
         ("read", [path]) => open(path, libc::O_RDONLY),
         ("reads", [count, path]) => (0..number(count))
@@ -147,27 +185,8 @@ fn main() {
             ],
         ),
         ("fsopen", [kind]) => filesystem(kind),
-        ("key", [name]) => call(
-            libc::SYS_request_key,
-            [
-                c"user".as_ptr() as i64,
-                c(name).into_raw() as i64,
-                c"callout".as_ptr() as i64,
-                -5,
-                0,
-            ],
-        ),
-        ("disguise", []) => {
-            let other = fs::File::open("/usr/bin/true").expect("a program");
-            // PR_SET_MM_EXE_FILE.
-            call(libc::SYS_prctl, [35, 13, other.as_raw_fd().into(), 0, 0])
-        }
-        ("type", []) => terminal(),
-        ("memfd", []) => in_memory(),
-        ("ran", []) => 0,
-        other => panic!("not understood: {other:?}"),
-    };
-    println!("{name} errno {said}");
+        _ => return None,
+    })
 }
 
 fn number(word: &str) -> i32 {
@@ -189,9 +208,9 @@ fn of(result: std::io::Result<()>) -> i32 {
 }
 
 fn call(number: i64, arguments: [i64; 5]) -> i32 {
-    let [a, b, c, d, e] = arguments;
+    let [first, second, third, fourth, fifth] = arguments;
     // SAFETY: pointers among the arguments are to memory that outlives the call.
-    result(unsafe { libc::syscall(number, a, b, c, d, e) })
+    result(unsafe { libc::syscall(number, first, second, third, fourth, fifth) })
 }
 
 fn socket(family: i32, kind: i32, protocol: i32) -> Result<OwnedFd, i32> {

@@ -63,7 +63,7 @@ fn watch(maps: &Maps, child: &mut Child) -> Result<(), String> {
             line.trim()
         ));
     }
-    maps.label(child.id(), Label::new(CANARY_SESSION.0, LABEL_CUT, 0))
+    maps.label(child.id(), &Label::new(CANARY_SESSION.0, LABEL_CUT, 0))
         .map_err(|error| format!("cannot label the canary: {error}"))?;
     input.write_all(b"\n").map_err(lost)?;
     match next()?.trim() {

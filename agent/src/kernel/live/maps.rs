@@ -198,7 +198,7 @@ impl Maps {
     }
 
     /// Gives process `pid` the label.
-    pub(super) fn label(&self, pid: u32, label: Label) -> Result<(), GateError> {
+    pub(super) fn label(&self, pid: u32, label: &Label) -> Result<(), GateError> {
         let pidfd = pidfd(pid).map_err(|source| GateError::System {
             action: format!("open process {pid}"),
             source,
