@@ -26,7 +26,8 @@ const TIOCSTI: u32 = 0x5412;
 /// Of a console: among others, pastes what was selected.
 const TIOCLINUX: u32 = 0x541c;
 
-/// Folders above a file that are looked at.
+/// Folders above a file that are looked at: what is kept lies less deep, and no
+/// folder can be made below it.
 const DEPTH: usize = 12;
 
 /// `*_MAGIC` of the filesystems that are settings of the kernel.
@@ -279,12 +280,12 @@ fn kept(caller: &Caller<'_>, dentry: *const u8, only_read: bool) -> i32 {
             return caller.bar(Route::Daemon, [u64::MAX, 0, 0]);
         };
         // A name that leads nowhere yet has none.
-        if !inode.is_null()
-            && let Ok(key) = key(inode)
+        if !inode.is_null() {
+            let Ok(key) = key(inode) else {
+                return caller.bar(Route::Daemon, [u64::MAX, 0, 0]);
+            };
             // SAFETY: written whole by the daemon.
-            && let Some(protection) = unsafe { PROTECTED.get(key) }
-        {
-            let protection = *protection;
+            let protection = unsafe { PROTECTED.get(key) }.map_or(0, |protection| *protection);
             let about = [key.inode, key.device.into(), 0];
             if protection == Protection::All as u32 {
                 return caller.bar(Route::Daemon, about);

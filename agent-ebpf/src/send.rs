@@ -14,7 +14,7 @@ use crate::{
     maps::{CONTROL, SOCKETS},
     observe,
     peer::{AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC, canonical},
-    sockets::sk_of,
+    sockets::{IPV6_2292RTHDR, IPV6_RTHDR, SOL_IP, SOL_IPV6, sk_of},
 };
 
 /// `IPPROTO_TCP`, `IPPROTO_MPTCP`: their sockets take an address only to open a
@@ -24,12 +24,8 @@ const MPTCP: u16 = 262;
 /// `MSG_FASTOPEN`.
 const FAST_OPEN: u32 = 0x2000_0000;
 
-/// `SOL_IP` and `SOL_IPV6`, and their control messages that name a path.
-const SOL_IP: i32 = 0;
+/// The control message of `SOL_IP` that names a path.
 const IP_RETOPTS: i32 = 7;
-const SOL_IPV6: i32 = 41;
-const IPV6_2292RTHDR: i32 = 5;
-const IPV6_RTHDR: i32 = 57;
 /// Control messages that are looked at; with more a send is refused.
 const CONTROLS: usize = 16;
 /// `struct cmsghdr`: length, level, type.
@@ -47,7 +43,9 @@ pub(crate) fn gate_send(ctx: LsmContext) -> i32 {
     if sk.is_null() {
         return 0;
     }
-    let family: u16 = read(sk.cast(), offset!(sock_family)).unwrap_or(u16::MAX);
+    let Ok(family) = read::<u16>(sk.cast(), offset!(sock_family)) else {
+        return caller.bar(Route::ForeignSocket, [u64::MAX, 0, 0]);
+    };
     if family == AF_UNIX {
         return 0;
     }

@@ -44,12 +44,12 @@ const RTM_BASE: u16 = 16;
 const RTM_GET: u16 = 2;
 
 /// `SOL_IP`, `SOL_IPV6`, and their options that name a path.
-const SOL_IP: i32 = 0;
+pub(crate) const SOL_IP: i32 = 0;
 const IP_OPTIONS: i32 = 4;
-const SOL_IPV6: i32 = 41;
-const IPV6_2292RTHDR: i32 = 5;
+pub(crate) const SOL_IPV6: i32 = 41;
+pub(crate) const IPV6_2292RTHDR: i32 = 5;
 const IPV6_2292PKTOPTIONS: i32 = 6;
-const IPV6_RTHDR: i32 = 57;
+pub(crate) const IPV6_RTHDR: i32 = 57;
 
 /// The `struct sock` of a `struct socket`, both known to the verifier.
 #[inline(always)]

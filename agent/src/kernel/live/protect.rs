@@ -11,7 +11,7 @@ use std::{
 };
 
 use holdpoint_agent_common::{InodeKey, Protection};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{maps::Maps, startup};
 use crate::{check::host, config::Config, kernel::GateError, process};
@@ -80,9 +80,19 @@ impl Protect {
         let mut inodes = Vec::new();
         for (path, protection) in &self.0 {
             // Through symbolic links: what counts is the file that is used.
-            let found = std::fs::metadata(path).ok().zip(process::device_of(path));
-            let Some((metadata, device)) = found else {
-                debug!(path = %path.display(), "not there to be protected");
+            let metadata = match std::fs::metadata(path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    debug!(path = %path.display(), "not there to be protected");
+                    continue;
+                }
+                Err(error) => {
+                    warn!(path = %path.display(), %error, "not kept from sessions");
+                    continue;
+                }
+                Ok(metadata) => metadata,
+            };
+            let Some(device) = process::device_of(path) else {
+                warn!(path = %path.display(), "not kept from sessions: its filesystem is unknown");
                 continue;
             };
             let startup = matches!(protection, Protection::Startup | Protection::Home);
