@@ -36,6 +36,7 @@ pub struct Offsets {
     pub task_group_leader: u32,
     pub task_thread_info_status: u32,
     pub socket_sk: u32,
+    pub socket_state: u32,
     pub sock_family: u32,
     pub sock_type: u32,
     pub sock_protocol: u32,
@@ -75,6 +76,6 @@ pub struct Offsets {
     pub regs_r10: u32,
 }
 
-const _: () = assert!(size_of::<Offsets>() == 60 * 4);
+const _: () = assert!(size_of::<Offsets>() == 61 * 4);
 
 plain!(Offsets);

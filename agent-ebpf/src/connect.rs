@@ -6,13 +6,16 @@ use aya_log_ebpf::debug;
 use holdpoint_agent_common::{Cause, OperationKey, Peer, Route};
 
 use crate::{
-    judge::{Attempt, Caller, REFUSED, judge, tracked},
-    kernel::read,
+    judge::{Attempt, Caller, REFUSED, clear, judge, tracked},
+    kernel::{offset, read},
     maps::SOCKETS,
     observe,
     peer::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, AF_UNSPEC, canonical},
     sockets::sk_of,
 };
+
+/// `SS_CONNECTING`: a connect of this socket is under way.
+const CONNECTING: u32 = 2;
 
 /// Judges a connection to an internet address. Local sockets pass; a family the
 /// gate does not understand is refused unless the session may use it.
@@ -34,6 +37,11 @@ pub(crate) fn gate_connect(ctx: LsmContext) -> i32 {
         Ok(Destination::Peer(peer, sk)) => {
             attempt.operation = OperationKey::connect(peer);
             attempt.socket = sk;
+            if read(socket, offset!(socket_state)) != Ok(CONNECTING) {
+                // Not the one that was interrupted: the kernel may have given its
+                // memory to another socket, and no answer serves a later call.
+                clear(caller.label);
+            }
             judge(&mut caller, &attempt)
         }
         Ok(Destination::Foreign(family)) => {

@@ -35,6 +35,7 @@ static OFFSETS: Offsets = Offsets {
     task_group_leader: 0,
     task_thread_info_status: 0,
     socket_sk: 0,
+    socket_state: 0,
     sock_family: 0,
     sock_type: 0,
     sock_protocol: 0,

@@ -51,6 +51,7 @@ fn of(types: &Types<'_>) -> Result<Offsets, GateError> {
         task_real_parent: types.offset("task_struct", &["real_parent"])?,
         task_group_leader: types.offset("task_struct", &["group_leader"])?,
         task_thread_info_status: types.offset("task_struct", &["thread_info.status"])?,
+        socket_state: types.offset("socket", &["state"])?,
         socket_sk: types.offset("socket", &["sk"])?,
         sock_family: types.offset("sock", &["__sk_common.skc_family"])?,
         sock_type: types.offset("sock", &["sk_type"])?,
