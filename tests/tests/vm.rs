@@ -25,6 +25,8 @@ mod events;
 mod exec;
 #[path = "vm/label.rs"]
 mod label;
+#[path = "vm/mechanism.rs"]
+mod mechanism;
 #[path = "vm/no_module.rs"]
 mod no_module;
 #[path = "vm/routes.rs"]
