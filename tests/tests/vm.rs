@@ -41,3 +41,5 @@ mod session;
 mod swap;
 #[path = "vm/verifier.rs"]
 mod verifier;
+#[path = "vm/tracking.rs"]
+mod tracking;

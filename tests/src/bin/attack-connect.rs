@@ -4,6 +4,8 @@
 //! `attack-connect threads N ADDRESS`: N threads at once.
 //! `attack-connect flood THREADS N ADDRESS`: THREADS threads, N calls each, as fast
 //! as they can. Says one line of the first call and one of all others.
+//! `attack-connect insist SECONDS ADDRESS`: again and again for so long, and says how
+//! often it got there.
 //! `attack-connect storm ADDRESS`: under a hail of signals.
 //! `attack-connect interrupted ADDRESS`: twice, each call interrupted by a timer.
 //! `attack-connect leaderless ADDRESS`: when the process's first thread is gone.
@@ -41,7 +43,7 @@ use std::{
     path::Path,
     process::exit,
     ptr, thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use raw::{Address, connect, errno, tcp, try_connect, udp};
@@ -56,6 +58,11 @@ fn main() {
         ["flood", threads, count, to] => {
             let number = |word: &str| word.parse().expect("a number");
             flood(number(threads), number(count), address(to));
+            Vec::new()
+        }
+        ["insist", seconds, to] => {
+            let seconds = seconds.parse().expect("a number");
+            insist(Duration::from_secs(seconds), address(to));
             Vec::new()
         }
         ["storm", to] => vec![storm(address(to))],
@@ -118,6 +125,22 @@ fn flood(count: usize, calls: usize, address: SocketAddr) {
     let refused: usize = refused.map(|count| count.expect("it returned")).sum();
     println!("{address} refused {refused}");
     drop(first);
+}
+
+fn insist(time: Duration, address: SocketAddr) {
+    let begun = Instant::now();
+    let threads = [(); 2].map(|()| {
+        thread::spawn(move || {
+            let raw = Address::from(address);
+            let mut connected = 0;
+            while begun.elapsed() < time {
+                connected += usize::from(connect(tcp(&raw).as_raw_fd(), &raw) == 0);
+            }
+            connected
+        })
+    });
+    let connected = threads.map(|thread| thread.join().expect("it returned"));
+    println!("{address} connected {}", connected.iter().sum::<usize>());
 }
 
 extern "C" fn nothing(_: libc::c_int) {}
