@@ -39,7 +39,7 @@ mod send;
 mod session;
 #[path = "vm/swap.rs"]
 mod swap;
-#[path = "vm/verifier.rs"]
-mod verifier;
 #[path = "vm/tracking.rs"]
 mod tracking;
+#[path = "vm/verifier.rs"]
+mod verifier;

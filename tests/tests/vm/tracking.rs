@@ -163,10 +163,8 @@ fn memory_that_never_comes_keeps_no_other_session_waiting_root() {
     guest.bob.approve(&request);
     assert_eq!(other.wait().code, Some(42));
     assert!(place.witness("other").is_some());
-    // Nobody can be asked about what cannot be read: it is refused.
-    let refused = format!("errno {}\n", libc::EPERM);
-    let done = hostile.wait();
-    assert_eq!(done.stdout.matches(&refused).count(), PROCESSES, "{done:?}");
+    // Whatever becomes of them: it is their own memory that they wait for.
+    hostile.continue_500_times();
     assert_eq!(place.witness("never"), None);
 }
 
@@ -184,7 +182,8 @@ fn what_finds_no_room_to_wait_is_refused_root() {
     let mut session = guest.session(&["/bin/sh"]);
     Stack::session_id(&mut session);
     let attempt = format!("{attack} plain {payload} {}", place.path("witness"));
-    session.types("echo ready");
+    // What the kernel has been told needs no room.
+    session.types(&format!("{attack} plain /usr/bin/true; echo ready"));
     session.wait_for("ready");
     // As many threads as would have to be held cost more than a guest has: what
     // they leave in the map is written there instead.
@@ -195,7 +194,7 @@ fn what_finds_no_room_to_wait_is_refused_root() {
     assert!(filled > 16_000, "{filled}");
     let done = guest.free(&[&payload, &place.path("free")]).wait();
     assert_eq!(done.code, Some(42), "outside a session nothing is refused");
-    session.types(&format!("/bin/true; {attempt}; {attempt}"));
+    session.types(&format!("{attempt}; {attempt}"));
     wait_until("two refusals", || {
         let (output, errors) = session.peek();
         let refused = format!("errno {}\n", libc::EPERM);
