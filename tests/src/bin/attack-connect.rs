@@ -4,8 +4,8 @@
 //! `attack-connect threads N ADDRESS`: N threads at once.
 //! `attack-connect flood THREADS N ADDRESS`: THREADS threads, N calls each, as fast
 //! as they can. Says one line of the first call and one of all others.
-//! `attack-connect insist SECONDS ADDRESS`: again and again for so long, and says how
-//! often it got there.
+//! `attack-connect insist ADDRESS TRIGGER`: again and again until TRIGGER is there,
+//! and says how often it got there.
 //! `attack-connect storm ADDRESS`: under a hail of signals.
 //! `attack-connect interrupted ADDRESS`: twice, each call interrupted by a timer.
 //! `attack-connect leaderless ADDRESS`: when the process's first thread is gone.
@@ -43,7 +43,7 @@ use std::{
     path::Path,
     process::exit,
     ptr, thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use raw::{Address, connect, errno, tcp, try_connect, udp};
@@ -60,9 +60,8 @@ fn main() {
             flood(number(threads), number(count), address(to));
             Vec::new()
         }
-        ["insist", seconds, to] => {
-            let seconds = seconds.parse().expect("a number");
-            insist(Duration::from_secs(seconds), address(to));
+        ["insist", to, trigger] => {
+            insist(address(to), Path::new(trigger));
             Vec::new()
         }
         ["storm", to] => vec![storm(address(to))],
@@ -127,23 +126,18 @@ fn flood(count: usize, calls: usize, address: SocketAddr) {
     drop(first);
 }
 
-fn insist(time: Duration, address: SocketAddr) {
-    /// Connections of one thread after which it has made its point.
+fn insist(address: SocketAddr, trigger: &Path) {
+    /// Connections after which it has made its point.
     const ENOUGH: usize = 20;
 
-    let begun = Instant::now();
-    let threads = [(); 2].map(|()| {
-        thread::spawn(move || {
-            let raw = Address::from(address);
-            let mut connected = 0;
-            while begun.elapsed() < time && connected < ENOUGH {
-                connected += usize::from(connect(tcp(&raw).as_raw_fd(), &raw) == 0);
-            }
-            connected
-        })
-    });
-    let connected = threads.map(|thread| thread.join().expect("it returned"));
-    println!("{address} connected {}", connected.iter().sum::<usize>());
+    let raw = Address::from(address);
+    let mut connected = 0;
+    while connected < ENOUGH && !trigger.exists() {
+        connected += usize::from(connect(tcp(&raw).as_raw_fd(), &raw) == 0);
+        // Others need the processor too, the daemon above all.
+        thread::sleep(Duration::from_millis(2));
+    }
+    println!("{address} connected {connected}");
 }
 
 extern "C" fn nothing(_: libc::c_int) {}

@@ -42,7 +42,6 @@ fn an_approval_is_not_for_the_next_process_with_that_number_root() {
     {
         let mut free = guest.free_root(&[&attack, &payload, &place.path("free")]);
         free.wait_for("child ");
-        fs::exists(place.path("free")).unwrap();
         free.types("again");
         let done = free.wait();
         let child = done
@@ -239,28 +238,28 @@ fn nothing_passes_while_the_programs_are_replaced_root() {
     let place = Place::new("tracking-replaced");
     let attack = place.copy("attack-connect", "attack-connect");
     let payload = place.payload("denied");
+    let enough = place.path("enough");
     {
         let listener = Listener::on(TO);
-        guest.free(&[&attack, "insist", "1", TO]).wait().ok();
+        guest.free(&[&attack, "insist", TO, &enough]).wait().ok();
         assert!(listener.packets() > 0);
     }
     let listener = Listener::on(TO);
-    let mut connects = guest.session(&[&attack, "insist", "30", TO]);
+    let mut connects = guest.session(&[&attack, "insist", TO, &enough]);
     Stack::session_id(&mut connects);
     let script = format!(
-        "while [ ! -e {} ]; do {payload} {}; done",
-        place.path("enough"),
+        "while [ ! -e {enough} ]; do {payload} {}; sleep 0.05; done",
         place.path("witness")
     );
     let mut execs = guest.session(&["/bin/sh", "-c", &script]);
     Stack::session_id(&mut execs);
-    for _ in 0..3 {
+    for _ in 0..2 {
         std::thread::sleep(Duration::from_secs(1));
         guest.daemon.kill();
         guest.daemon.start();
         guest.wait_until_up();
     }
-    fs::write(place.path("enough"), "").unwrap();
+    fs::write(&enough, "").unwrap();
     let done = connects.wait();
     assert!(done.stdout.contains(" connected 0\n"), "{done:?}");
     execs.wait();
