@@ -25,6 +25,8 @@ mod events;
 mod exec;
 #[path = "vm/label.rs"]
 mod label;
+#[path = "vm/mechanism.rs"]
+mod mechanism;
 #[path = "vm/no_module.rs"]
 mod no_module;
 #[path = "vm/routes.rs"]
@@ -37,5 +39,7 @@ mod send;
 mod session;
 #[path = "vm/swap.rs"]
 mod swap;
+#[path = "vm/tracking.rs"]
+mod tracking;
 #[path = "vm/verifier.rs"]
 mod verifier;

@@ -49,10 +49,30 @@ impl From<SocketAddr> for Address {
     }
 }
 
+impl Address {
+    /// The one that undoes a connect.
+    pub(crate) fn nowhere() -> Self {
+        Self {
+            bytes: [0; 28],
+            len: 16,
+            family: libc::AF_UNSPEC,
+        }
+    }
+}
+
 /// A TCP socket for `address`.
 pub(crate) fn tcp(address: &Address) -> OwnedFd {
+    socket(address, libc::SOCK_STREAM)
+}
+
+/// A UDP socket for `address`.
+pub(crate) fn udp(address: &Address) -> OwnedFd {
+    socket(address, libc::SOCK_DGRAM)
+}
+
+fn socket(address: &Address, kind: i32) -> OwnedFd {
     // SAFETY: no pointers.
-    let fd = unsafe { libc::socket(address.family, libc::SOCK_STREAM, 0) };
+    let fd = unsafe { libc::socket(address.family, kind, 0) };
     assert!(fd >= 0, "socket: {}", io::Error::last_os_error());
     // SAFETY: a new descriptor that nobody else knows.
     unsafe { OwnedFd::from_raw_fd(fd) }
@@ -91,7 +111,7 @@ pub(crate) fn c(text: impl AsRef<std::ffi::OsStr>) -> CString {
 /// Arguments of an exec.
 pub(crate) struct Exec {
     path: CString,
-    _argv: Vec<CString>,
+    argv: Vec<CString>,
     pointers: Vec<*const libc::c_char>,
 }
 
@@ -106,7 +126,7 @@ impl Exec {
         pointers.push(std::ptr::null());
         Self {
             path: argv[0].clone(),
-            _argv: argv,
+            argv,
             pointers,
         }
     }
@@ -114,6 +134,11 @@ impl Exec {
     /// The program.
     pub(crate) fn path(&self) -> &CString {
         &self.path
+    }
+
+    /// The arguments, one by one.
+    pub(crate) fn arguments(&self) -> &[CString] {
+        &self.argv
     }
 
     /// The arguments as the kernel takes them.

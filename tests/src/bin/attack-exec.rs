@@ -1,6 +1,8 @@
 //! Runs a program by one of the routes that lead to an exec.
 //!
 //! `attack-exec ROUTE PROGRAM [ARGUMENT...]`, says `errno N` if it is refused.
+//! `attack-exec check PROGRAM...` only asks whether it could, says `could errno N`
+//! and then does. The routes of control groups need root.
 #![expect(unsafe_code, reason = "system calls")]
 #![expect(
     clippy::expect_used,
@@ -12,7 +14,7 @@
 #[path = "../attack/raw.rs"]
 mod raw;
 
-use std::{env, fs, process::exit, ptr, thread, time::Duration};
+use std::{env, fs, os::fd::AsRawFd as _, process::exit, ptr, thread, time::Duration};
 
 use raw::{Exec, errno};
 
@@ -32,6 +34,14 @@ fn main() {
         Some("descriptor") => descriptor(&exec),
         Some("user-namespace") => user_namespace(&exec),
         Some("pid-namespace") => pid_namespace(&exec),
+        Some("mount-namespace") => mount_namespace(&exec),
+        Some("sibling") => sibling(&exec),
+        Some("control-group") => control_group(&exec, false),
+        Some("moved") => control_group(&exec, true),
+        Some("compat") => compat(&exec, false),
+        Some("compat-descriptor") => compat(&exec, true),
+        Some("path-search") => path_search(&exec),
+        Some("check") => check(&exec),
         other => panic!("no route {other:?}"),
     }
 }
@@ -181,4 +191,171 @@ fn pid_namespace(exec: &Exec) {
         assert_eq!(unsafe { libc::getpid() }, 1);
         refused(exec.execve());
     });
+}
+
+/// Where this process is root and may mount what it likes.
+fn mount_namespace(exec: &Exec) {
+    unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS);
+    refused(exec.execve());
+}
+
+/// A child whose parent is not the one that made it (`CLONE_PARENT`).
+fn sibling(exec: &Exec) {
+    // SAFETY: this program has one thread; no memory is shared and no pointer
+    // passed.
+    unsafe {
+        if libc::fork() == 0 {
+            let flags = libc::c_long::from(libc::CLONE_PARENT);
+            let pid = libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0);
+            assert!(pid >= 0, "clone: errno {}", errno());
+            if pid == 0 {
+                refused(exec.execve());
+            }
+            exit(0);
+        }
+    }
+    let mut ended = 0;
+    for _ in 0..2 {
+        let mut status = 0;
+        // SAFETY: the status is a place to write to.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, 0) };
+        assert!(pid > 0, "wait: errno {}", errno());
+        ended = ended.max(libc::WEXITSTATUS(status));
+    }
+    exit(ended);
+}
+
+/// In another control group: moved there, or born in it (`CLONE_INTO_CGROUP`).
+fn control_group(exec: &Exec, moved: bool) {
+    /// `CLONE_INTO_CGROUP`.
+    const INTO_CGROUP: u64 = 0x2_0000_0000;
+
+    let own = fs::read_to_string("/proc/self/cgroup").expect("its control group");
+    let own = own.trim().trim_start_matches("0::");
+    let group = format!("/sys/fs/cgroup{own}/elsewhere");
+    fs::create_dir(&group).expect("a control group");
+    let folder = fs::File::open(&group).expect("its folder");
+    let child = || {
+        if moved {
+            fs::write(format!("{group}/cgroup.procs"), "0").expect("it may move");
+        }
+        let now = fs::read_to_string("/proc/self/cgroup").expect("its control group");
+        assert!(now.trim().ends_with("/elsewhere"), "{now}");
+        refused(exec.execve());
+    };
+    if moved {
+        in_child(child);
+    }
+    // SAFETY: all zeros are a call with no options.
+    let mut call: libc::clone_args = unsafe { std::mem::zeroed() };
+    call.flags = INTO_CGROUP;
+    call.exit_signal = u64::try_from(libc::SIGCHLD).expect("it is positive");
+    call.cgroup = u64::try_from(folder.as_raw_fd()).expect("it is open");
+    let size = size_of::<libc::clone_args>();
+    // SAFETY: this program has one thread; the structure is as long as said.
+    match unsafe { libc::syscall(libc::SYS_clone3, &raw const call, size) } {
+        0 => child(),
+        pid => wait_for(i32::try_from(pid).expect("a process")),
+    }
+}
+
+/// Through the 32-bit entry, where strings and their lists are below 4 GiB and
+/// addresses half as long.
+fn compat(exec: &Exec, by_descriptor: bool) {
+    /// execve and execveat in the 32-bit table.
+    const EXECVE: u64 = 11;
+    const EXECVEAT: u64 = 358;
+    const ROOM: usize = 1 << 16;
+
+    // SAFETY: new memory of that size.
+    let low = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            ROOM,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT,
+            -1,
+            0,
+        )
+    };
+    assert_ne!(low, libc::MAP_FAILED);
+    let mut used = 0;
+    let mut put = |bytes: &[u8]| {
+        assert!(used + bytes.len() <= ROOM);
+        // SAFETY: within the new memory, which nobody else has.
+        let at = unsafe {
+            let at = low.cast::<u8>().add(used);
+            ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len());
+            at as u64
+        };
+        used += bytes.len().next_multiple_of(8);
+        u32::try_from(at).expect("below 4 GiB")
+    };
+    let path = put(exec.path().as_bytes_with_nul());
+    let mut list = Vec::new();
+    for text in exec.arguments() {
+        list.extend(put(text.as_bytes_with_nul()).to_ne_bytes());
+    }
+    list.extend(0_u32.to_ne_bytes());
+    let arguments = put(&list);
+    let nothing = put(&[0; 8]);
+    let (number, first, second, third, fourth, flags) = if by_descriptor {
+        // SAFETY: the path ends with a null.
+        let fd = unsafe { libc::open(exec.path().as_ptr(), libc::O_PATH | libc::O_CLOEXEC) };
+        let fd = u32::try_from(fd).expect("it can be opened");
+        let empty = u32::try_from(libc::AT_EMPTY_PATH).expect("it is positive");
+        (EXECVEAT, fd, nothing, arguments, nothing, empty)
+    } else {
+        (EXECVE, path, arguments, nothing, 0, 0)
+    };
+    let mut first = u64::from(first);
+    let mut result = number;
+    // SAFETY: the call takes its arguments in ebx, ecx, edx, esi and edi, of which
+    // rbx is the compiler's and is put back; all of them are as the call wants.
+    unsafe {
+        std::arch::asm!(
+            "xchg rbx, {first}",
+            "int 0x80",
+            "xchg rbx, {first}",
+            first = inout(reg) first,
+            inout("rax") result,
+            in("rcx") u64::from(second),
+            in("rdx") u64::from(third),
+            in("rsi") u64::from(fourth),
+            in("rdi") u64::from(flags),
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+        );
+    }
+    let _ = first;
+    // The result is 32 bits wide.
+    refused(-(result as u32).cast_signed());
+}
+
+/// As a library does: what the kernel finds no format in is given to a shell.
+fn path_search(exec: &Exec) {
+    // SAFETY: all strings and arrays end with a null.
+    unsafe { libc::execvp(exec.path().as_ptr(), exec.argv()) };
+    refused(errno());
+}
+
+/// Asks whether the file could be executed, then executes it.
+fn check(exec: &Exec) {
+    /// `AT_EXECVE_CHECK`.
+    const CHECK: i32 = 0x1_0000;
+
+    let environment = [ptr::null::<libc::c_char>()];
+    // SAFETY: all strings and arrays end with a null.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            libc::AT_FDCWD,
+            exec.path().as_ptr(),
+            exec.argv(),
+            environment.as_ptr(),
+            CHECK,
+        )
+    };
+    let could = if result == 0 { 0 } else { errno() };
+    println!("could errno {could}");
+    refused(exec.execve());
 }

@@ -43,14 +43,21 @@ impl Place {
         self.path(to)
     }
 
-    /// A script at `to`.
-    pub fn script(&self, to: &str, content: &str) -> String {
+    /// A program with this content at `to`.
+    pub fn script(&self, to: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.0.join(to);
         make_folder(path.parent().unwrap());
         fs::write(&path, content).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         give_away(&path);
         self.path(to)
+    }
+
+    /// Makes `path` a program of root's that runs as root for everybody.
+    pub fn set_uid_root(&self, path: &str) {
+        assert!(Path::new(path).starts_with(&self.0), "{path}");
+        chown(path, Some(0), Some(0)).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o4755)).unwrap();
     }
 
     /// What the payload wrote to `name`, nothing if it never ran.

@@ -117,8 +117,21 @@ impl Session {
 
     /// All processes that are alive now.
     pub fn processes(&self) -> Vec<u32> {
-        let text = fs::read_to_string(self.cgroup.join("cgroup.procs")).unwrap();
-        text.lines().map(|line| line.parse().unwrap()).collect()
+        let mut groups = self.subgroups();
+        groups.push(self.cgroup.clone());
+        let mut all = Vec::new();
+        for group in groups {
+            let text = fs::read_to_string(group.join("cgroup.procs")).unwrap();
+            all.extend(text.lines().map(|line| line.parse::<u32>().unwrap()));
+        }
+        all
+    }
+
+    /// Control groups that its processes made for themselves.
+    fn subgroups(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.cgroup).unwrap();
+        let folder = |entry: fs::DirEntry| entry.path().is_dir().then(|| entry.path());
+        entries.filter_map(|entry| folder(entry.ok()?)).collect()
     }
 
     /// Sends `signal` to all of it.
@@ -147,6 +160,11 @@ impl Drop for Session {
         // Whoever is left; an empty cgroup takes it as well.
         let _ = fs::write(self.cgroup.join("cgroup.kill"), "1");
         let _ = self.child.wait();
-        wait_until("an empty cgroup", || fs::remove_dir(&self.cgroup));
+        wait_until("an empty cgroup", || {
+            for group in self.subgroups() {
+                fs::remove_dir(group)?;
+            }
+            fs::remove_dir(&self.cgroup)
+        });
     }
 }

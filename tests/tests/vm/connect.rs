@@ -306,9 +306,19 @@ fn a_stray_signal_lets_nothing_be_abandoned_into_passing_root() {
 #[test]
 #[ignore = "needs a guest: cargo xtask test --only vm"]
 fn an_interrupted_connection_lends_its_approval_to_no_other_socket_root() {
+    is_asked_about_anew("interrupted");
+}
+
+#[test]
+#[ignore = "needs a guest: cargo xtask test --only vm"]
+fn nor_to_one_that_takes_its_place_in_memory_root() {
+    is_asked_about_anew("reopened");
+}
+
+fn is_asked_about_anew(mode: &str) {
     const TO: &str = "127.0.0.1:9015";
     let mut guest = guest();
-    let place = Place::new("connect-interrupted");
+    let place = Place::new(&format!("connect-{mode}"));
     let attack = place.copy("attack-connect", "attack-connect");
     // Whoever connects now waits, so that a signal finds him waiting.
     let listener = TcpListener::bind(TO).unwrap();
@@ -318,10 +328,10 @@ fn an_interrupted_connection_lends_its_approval_to_no_other_socket_root() {
     let waiting: Vec<_> =
         std::iter::from_fn(|| TcpStream::connect_timeout(&address, wait).ok()).collect();
     let interrupted = format!("{TO} errno {}\n", libc::EINTR);
-    let done = guest.free(&[&attack, "interrupted", TO]).wait();
+    let done = guest.free(&[&attack, mode, TO]).wait();
     assert_eq!(done.stdout, interrupted.repeat(2) + "done\n", "{done:?}");
 
-    let mut session = guest.session(&[&attack, "interrupted", TO]);
+    let mut session = guest.session(&[&attack, mode, TO]);
     let id = Stack::session_id(&mut session);
     let first = guest.bob.wait_for_one(&id);
     assert_eq!(session.peek().0, "");
