@@ -367,6 +367,10 @@ fn flipping(count: usize, address: SocketAddr, other: SocketAddr) {
     let at = page as usize;
     thread::spawn(move || {
         // The port, at the same place in each family.
+        #[expect(
+            clippy::cast_ptr_alignment,
+            reason = "the port is two bytes into an address that is aligned to four"
+        )]
         let at = (at as *mut u8).wrapping_add(2).cast::<u16>();
         let ports = both.map(|raw| u16::from_ne_bytes([raw.bytes[2], raw.bytes[3]]));
         loop {

@@ -10,7 +10,7 @@ use holdpoint_tests::{
 
 /// Runs the payload by `route`, free and in a session.
 fn is_held_by(route: &str) {
-    is_held(Attack {
+    is_held(&Attack {
         route,
         as_root: false,
         set_uid: false,
@@ -20,7 +20,7 @@ fn is_held_by(route: &str) {
 
 /// The same as root.
 fn is_held_by_root(route: &str) {
-    is_held(Attack {
+    is_held(&Attack {
         route,
         as_root: true,
         set_uid: false,
@@ -37,8 +37,8 @@ struct Attack<'a> {
     payload: fn(&Place) -> String,
 }
 
-fn is_held(attack: Attack<'_>) {
-    let Attack { route, as_root, .. } = attack;
+fn is_held(attack: &Attack<'_>) {
+    let &Attack { route, as_root, .. } = attack;
     let mut guest = guest();
     let place = Place::new(&format!("label-{route}"));
     let payload = (attack.payload)(&place);
@@ -174,7 +174,7 @@ fn moved_to_another_control_group_root() {
 #[test]
 #[ignore = "needs a guest: cargo xtask test --only vm"]
 fn through_a_program_that_runs_as_root_for_everybody_root() {
-    is_held(Attack {
+    is_held(&Attack {
         route: "plain",
         as_root: false,
         set_uid: true,
@@ -221,7 +221,7 @@ const PROGRAM_OF_32_BITS: &[u8] = &[
 #[test]
 #[ignore = "needs a guest: cargo xtask test --only vm"]
 fn into_a_program_of_32_bits_root() {
-    is_held(Attack {
+    is_held(&Attack {
         route: "child",
         as_root: false,
         set_uid: false,

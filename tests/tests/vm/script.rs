@@ -64,7 +64,7 @@ fn a_script_that_a_script_interprets_is_refused_root() {
     let place = Place::new("script-chain");
     let attack = place.copy("attack-exec", "attack-exec");
     let inner = place.script("inner", "#!/bin/sh\necho inner ran\n");
-    let outer = place.script("outer", &format!("#!{inner}\n"));
+    let outer = place.script("outer", format!("#!{inner}\n"));
     let done = guest.free(&[&attack, "plain", &outer]).wait();
     assert_eq!(done.stdout, "inner ran\n", "{done:?}");
 

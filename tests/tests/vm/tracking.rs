@@ -339,7 +339,7 @@ fn a_file_without_a_format_is_held_and_so_is_its_shell_judged_root() {
 /// Whether this kernel knows `AT_EXECVE_CHECK`.
 fn can_check() -> bool {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split('.').map(|number| number.parse::<u32>());
+    let mut numbers = release.split('.').map(str::parse::<u32>);
     let mut next = || numbers.next().unwrap().unwrap_or(0);
     (next(), next()) >= (6, 14)
 }
