@@ -65,7 +65,7 @@ fn more_than_can_be_reviewed_is_refused_and_the_log_says_so_root() {
     wait_until("a word in the log", || {
         let log = guest.daemon.log();
         let told = log.lines().any(|line| {
-            line.contains("refused: it cannot be judged")
+            line.contains("refused without a question")
                 && line.contains("larger than 4194304 bytes")
         });
         if told { Ok(()) } else { Err(log) }
