@@ -64,6 +64,17 @@ pub struct Offsets {
     pub msg_control: u32,
     pub msg_controllen: u32,
     pub skb_data: u32,
+    pub skb_len: u32,
+    pub inet_saddr: u32,
+    pub net_user_ns: u32,
+    pub sock_socket: u32,
+    pub sock_uid: u32,
+    pub sock_peer_pid: u32,
+    pub socket_inode: u32,
+    pub unix_addr: u32,
+    pub unix_path: u32,
+    pub address_len: u32,
+    pub address_name: u32,
     pub inode_mode: u32,
     pub inode_rdev: u32,
     pub key_type: u32,
@@ -76,6 +87,6 @@ pub struct Offsets {
     pub regs_r10: u32,
 }
 
-const _: () = assert!(size_of::<Offsets>() == 61 * 4);
+const _: () = assert!(size_of::<Offsets>() == 72 * 4);
 
 plain!(Offsets);

@@ -59,26 +59,47 @@ pub enum Protection {
     All = 2,
     /// Change it, unless the session has a permit for startup files.
     Startup = 3,
-    /// The same of what has a [`StartupName`] in it: somebody's home.
+    /// The same of what has a [`StartupName`] of this place in it: somebody's home.
     Home = 4,
+    /// As `Home`, of the folder /etc.
+    Etc = 5,
+    /// Put another in its place: it leads to something of the daemon's.
+    Above = 6,
+    /// The same of what leads to startup files.
+    AboveStartup = 7,
 }
 
-/// A path below a home that is run or read as something starts: up to three names,
-/// each padded with zeros, the rest empty.
+/// A path below a home or /etc that is run or read as something starts: up to three
+/// names, each padded with zeros, the rest empty.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct StartupName {
-    /// From the home downwards.
+    /// [`Protection::Home`] or [`Protection::Etc`].
+    pub place: u64,
+    /// From there downwards.
     pub names: [[u8; STARTUP_NAME]; 3],
+}
+
+/// What a [`StartupName`] names.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StartupKind {
+    /// A startup file, or a folder of them.
+    Itself = 1,
+    /// A folder above one.
+    Above = 2,
 }
 
 /// Bytes of one of the names, with at least one zero.
 pub const STARTUP_NAME: usize = 24;
 
 impl StartupName {
-    /// That of `path`, none if it has more names or longer ones.
-    pub fn new(path: &str) -> Option<Self> {
-        let mut all = Self::default();
+    /// That of `path` in `place`, none if it has more names or longer ones.
+    pub fn new(place: Protection, path: &str) -> Option<Self> {
+        let mut all = Self {
+            place: place as u64,
+            ..Self::default()
+        };
         let mut slots = all.names.iter_mut();
         for name in path.split('/') {
             let room = slots.next()?.get_mut(..STARTUP_NAME - 1)?;
@@ -111,6 +132,29 @@ pub struct Peer {
     pub padding: u64,
 }
 
+/// A local (unix) socket that a task connects or sends to: the one that would
+/// really answer, whatever name led to it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct LocalPeer {
+    /// The kernel's cookie of the socket: no two of one boot have the same.
+    pub cookie: u64,
+    /// File that the socket is bound to; both 0 if to none.
+    pub file_inode: u64,
+    /// See `file_inode`; as [`InodeKey::device`].
+    pub file_device: u32,
+    /// Process that listens, in the initial pid namespace; 0 if that is not known.
+    pub pid: u32,
+    /// User that made the socket.
+    pub uid: u32,
+    /// Inode number of the socket itself, by which /proc names it.
+    pub socket: u32,
+    /// Inode number of the network namespace of the socket.
+    pub netns: u32,
+    /// `sock.sk_type`.
+    pub socket_type: u32,
+}
+
 /// The kinds of operations the gate judges.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -121,6 +165,8 @@ pub enum OperationKind {
     Connect = 2,
     /// A [`crate::Route`]; its number and what is known of it.
     Route = 3,
+    /// connect and sends to a local socket; the subject is a [`LocalPeer`].
+    Local = 4,
 }
 
 impl TryFrom<u32> for OperationKind {
@@ -131,6 +177,7 @@ impl TryFrom<u32> for OperationKind {
             1 => Ok(Self::Exec),
             2 => Ok(Self::Connect),
             3 => Ok(Self::Route),
+            4 => Ok(Self::Local),
             _ => Err(UnknownValue {
                 what: "operation kind",
                 value,
@@ -147,7 +194,7 @@ pub struct OperationKey {
     pub kind: u32,
     /// Zero.
     pub padding: u32,
-    /// The bytes of a [`FileId`] or a [`Peer`].
+    /// The bytes of a [`FileId`], a [`Peer`] or a [`LocalPeer`].
     pub subject: [u64; 5],
     /// For the interpreter of a script: keyed hash of the script's first line and
     /// of the path it was called by, which become its arguments. Otherwise 0.
@@ -157,11 +204,20 @@ pub struct OperationKey {
 const _: () = assert!(size_of::<TaskKey>() == 16);
 const _: () = assert!(size_of::<FileId>() == 40);
 const _: () = assert!(size_of::<InodeKey>() == 16);
-const _: () = assert!(size_of::<StartupName>() == 72);
+const _: () = assert!(size_of::<StartupName>() == 80);
 const _: () = assert!(size_of::<Peer>() == 40);
+const _: () = assert!(size_of::<LocalPeer>() == 40);
 const _: () = assert!(size_of::<OperationKey>() == 56);
 
-plain!(TaskKey, FileId, InodeKey, Peer, OperationKey, StartupName);
+plain!(
+    TaskKey,
+    FileId,
+    InodeKey,
+    Peer,
+    LocalPeer,
+    OperationKey,
+    StartupName
+);
 
 impl OperationKey {
     /// The execution of `file`; `script` is 0 unless it is an interpreter.
@@ -186,6 +242,19 @@ impl OperationKey {
             padding: 0,
             // SAFETY: both are 40 bytes of integers without padding.
             subject: unsafe { core::mem::transmute::<Peer, [u64; 5]>(peer) },
+            script: 0,
+        }
+    }
+
+    /// A connection or a message to `peer`.
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "two plain types of the same size")]
+    pub fn local(peer: LocalPeer) -> Self {
+        Self {
+            kind: OperationKind::Local as u32,
+            padding: 0,
+            // SAFETY: both are 40 bytes of integers without padding.
+            subject: unsafe { core::mem::transmute::<LocalPeer, [u64; 5]>(peer) },
             script: 0,
         }
     }
@@ -222,6 +291,14 @@ impl OperationKey {
         (self.kind == OperationKind::Connect as u32)
             // SAFETY: both are 40 bytes of integers, any bit pattern is valid.
             .then(|| unsafe { core::mem::transmute::<[u64; 5], Peer>(self.subject) })
+    }
+
+    /// The peer of a local connection, none for another kind.
+    #[expect(unsafe_code, reason = "two plain types of the same size")]
+    pub fn local_peer(&self) -> Option<LocalPeer> {
+        (self.kind == OperationKind::Local as u32)
+            // SAFETY: both are 40 bytes of integers, any bit pattern is valid.
+            .then(|| unsafe { core::mem::transmute::<[u64; 5], LocalPeer>(self.subject) })
     }
 
     /// Equality without a call to `memcmp`, which eBPF does not have.
@@ -262,16 +339,24 @@ mod tests {
             ..Peer::default()
         };
         assert_eq!(OperationKey::connect(peer).peer(), Some(peer));
+        let peer = LocalPeer {
+            cookie: 7,
+            socket_type: 1,
+            ..LocalPeer::default()
+        };
+        assert_eq!(OperationKey::local(peer).local_peer(), Some(peer));
+        assert_eq!(OperationKey::local(peer).peer(), None);
     }
 
     #[test]
     fn a_startup_name_is_a_short_path() {
-        let name = StartupName::new(".config/systemd").unwrap();
+        let new = |path: &str| StartupName::new(Protection::Home, path);
+        let name = new(".config/systemd").unwrap();
         assert_eq!(&name.names[0][..8], b".config\0");
         assert_eq!(&name.names[1][..8], b"systemd\0");
         assert_eq!(name.names[2], [0; STARTUP_NAME]);
-        assert_eq!(StartupName::new("a/b/c/d"), None);
-        assert_eq!(StartupName::new(&"x".repeat(STARTUP_NAME)), None);
+        assert_eq!(new("a/b/c/d"), None);
+        assert_eq!(new(&"x".repeat(STARTUP_NAME)), None);
     }
 
     #[test]

@@ -40,7 +40,8 @@ pub struct Pending {
     pub flags: u32,
     /// Bytes of `path` without its NUL.
     pub path_len: u32,
-    /// Path of the executable as its mount namespace names it.
+    /// Path of the executable as its mount namespace names it. For a local socket the
+    /// name it is bound to: a path, or with a NUL before it one of the abstract kind.
     pub path: [u8; PATH_CAPACITY],
     /// For the interpreter of a script.
     pub script: Script,
@@ -213,7 +214,7 @@ impl Pending {
         script: Script::NONE,
     };
 
-    /// The path without padding. Empty for a connect.
+    /// The path without padding. Empty for an internet connect.
     pub fn path(&self) -> &[u8] {
         let len = (self.path_len as usize).min(PATH_CAPACITY);
         self.path.get(..len).unwrap_or_default()

@@ -21,7 +21,8 @@ pub enum Route {
     Listen = 5,
     /// A socket that no task of the session made.
     ForeignSocket = 6,
-    /// A path that the sender chooses (IP options, IPv6 routing header).
+    /// A path that the sender chooses (IP options, IPv6 routing header, also that
+    /// of a flow label).
     SourceRoute = 7,
     /// Making an `io_uring`: what it does cannot be stopped and started again.
     IoUring = 8,
@@ -54,11 +55,16 @@ pub enum Route {
     /// Changing what others run later: schedules, units, what shells read as they
     /// start.
     StartupFile = 22,
+    /// Choosing the interface or the own address that packets leave by: the same
+    /// destination may be another machine there.
+    Interface = 23,
+    /// Joining a multicast group, which the kernel tells the network.
+    Multicast = 24,
 }
 
 impl Route {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::RawSocket,
         Self::SocketKind,
         Self::Ping,
@@ -82,6 +88,8 @@ impl Route {
         Self::KernelHelper,
         Self::Disguise,
         Self::StartupFile,
+        Self::Interface,
+        Self::Multicast,
     ];
 
     /// Its bit in [`crate::Label::permits`].
@@ -115,6 +123,8 @@ impl Route {
             Self::KernelHelper => "kernel-helper",
             Self::Disguise => "disguise",
             Self::StartupFile => "startup-file",
+            Self::Interface => "interface",
+            Self::Multicast => "multicast",
         }
     }
 

@@ -11,7 +11,8 @@ pub struct SocketTag {
     pub session: u64,
     /// [`crate::Control::epoch`] under which `peer` was let through.
     pub epoch: u64,
-    /// The bytes of the [`crate::Peer`] it may send to; all zeros if none.
+    /// The bytes of the [`crate::Peer`] or [`crate::LocalPeer`] it may send to; all
+    /// zeros if none.
     pub peer: [u64; 5],
 }
 

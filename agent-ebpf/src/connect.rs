@@ -30,6 +30,7 @@ pub(crate) fn gate_connect(ctx: LsmContext) -> i32 {
     let mut attempt = Attempt {
         operation: OperationKey::connect(Peer::default()),
         path: core::ptr::null_mut(),
+        name: core::ptr::null(),
         socket: 0,
         interpreter: false,
     };

@@ -40,6 +40,7 @@ pub(crate) fn gate_exec(ctx: LsmContext) -> i32 {
     let mut attempt = Attempt {
         operation: OperationKey::default(),
         path,
+        name: core::ptr::null(),
         socket: 0,
         interpreter: false,
     };

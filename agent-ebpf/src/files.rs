@@ -4,13 +4,16 @@
 //! Which files are the daemon's is told by inode, in a map that it fills: names
 //! can be had anew.
 
+use core::ffi::c_void;
+
 use aya_ebpf::{helpers::bpf_probe_read_kernel_str_bytes, macros::lsm, programs::LsmContext};
-use holdpoint_agent_common::{InodeKey, Protection, Route, StartupName};
+use holdpoint_agent_common::{InodeKey, Protection, Route, StartupKind, StartupName};
 
 use crate::{
     judge::{Caller, tracked},
     kernel::{offset, read},
     maps::{CONTROL, PROTECTED, STARTUP},
+    netlink::by_ioctl,
 };
 
 /// `FMODE_WRITE`.
@@ -62,7 +65,8 @@ pub(crate) fn gate_open(ctx: LsmContext) -> i32 {
         return caller.bar(Route::Daemon, about(inode));
     }
     match device(inode) {
-        Ok(None) => kept(&caller, dentry, mode & WRITE == 0),
+        Ok(None) if mode & WRITE == 0 => kept(&caller, dentry, Change::None),
+        Ok(None) => kept(&caller, dentry, Change::Content),
         Ok(Some(number)) => caller.bar(
             Route::Device,
             [number.into(), (number >> MINOR_BITS).into(), 0],
@@ -153,7 +157,7 @@ pub(crate) fn gate_rename(ctx: LsmContext) -> i32 {
     if refused != 0 {
         return refused;
     }
-    daemons(&caller, ctx.arg(3))
+    kept(&caller, ctx.arg(3), Change::Place)
 }
 
 /// Judges a new name for a file.
@@ -184,7 +188,7 @@ pub(crate) fn gate_create(ctx: LsmContext) -> i32 {
 #[lsm(hook = "inode_symlink")]
 pub(crate) fn gate_symlink(ctx: LsmContext) -> i32 {
     let caller = tracked!();
-    daemons(&caller, ctx.arg(1))
+    kept(&caller, ctx.arg(1), Change::Place)
 }
 
 /// Judges a new folder.
@@ -240,17 +244,32 @@ fn by_path(caller: &Caller<'_>, path: *const u8) -> i32 {
     }
 }
 
-/// Keeps a task from typing for others: what a terminal is given this way its
-/// reader, often a shell above the session, takes for typed.
+/// Keeps a task from typing for others (what a terminal is given this way its
+/// reader, often a shell above the session, takes for typed) and from changing the
+/// network.
 ///
 /// Hook since 5.7.
 #[lsm(hook = "file_ioctl")]
 pub(crate) fn gate_ioctl(ctx: LsmContext) -> i32 {
     let caller = tracked!();
-    let command: u32 = ctx.arg(1);
+    ioctl(&caller, ctx.arg(0), ctx.arg(1))
+}
+
+/// The same for calls through the 32-bit entry.
+///
+/// Hook since 6.8, and in later point releases of older series; before it they came
+/// to the other one.
+#[lsm(hook = "file_ioctl_compat")]
+pub(crate) fn gate_compat_ioctl(ctx: LsmContext) -> i32 {
+    let caller = tracked!();
+    ioctl(&caller, ctx.arg(0), ctx.arg(1))
+}
+
+#[inline(always)]
+fn ioctl(caller: &Caller<'_>, file: *mut c_void, command: u32) -> i32 {
     match command {
         TIOCSTI | TIOCLINUX => caller.bar(Route::TerminalInput, [command.into(), 0, 0]),
-        _ => 0,
+        _ => by_ioctl(caller, file, command),
     }
 }
 
@@ -258,7 +277,7 @@ pub(crate) fn gate_ioctl(ctx: LsmContext) -> i32 {
 #[inline(always)]
 fn gone(caller: &Caller<'_>, directory: *const u8, dentry: *const u8) -> i32 {
     if magic(directory).is_ok_and(|magic| magic != BPFFS) {
-        return daemons(caller, dentry);
+        return kept(caller, dentry, Change::Place);
     }
     caller.bar(Route::KernelSettings, about(directory))
 }
@@ -267,11 +286,22 @@ fn gone(caller: &Caller<'_>, directory: *const u8, dentry: *const u8) -> i32 {
 /// files.
 #[inline(always)]
 fn daemons(caller: &Caller<'_>, dentry: *const u8) -> i32 {
-    kept(caller, dentry, false)
+    kept(caller, dentry, Change::Content)
+}
+
+/// What is done to a file.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Change {
+    /// It is read.
+    None,
+    /// It becomes another one where it is.
+    Content,
+    /// It leaves its place, or something comes into its place.
+    Place,
 }
 
 #[inline(always)]
-fn kept(caller: &Caller<'_>, dentry: *const u8, only_read: bool) -> i32 {
+fn kept(caller: &Caller<'_>, dentry: *const u8, change: Change) -> i32 {
     let mut at = dentry;
     // What was looked at before, the nearest first.
     let mut below: [*const u8; 3] = [core::ptr::null(); 3];
@@ -286,17 +316,13 @@ fn kept(caller: &Caller<'_>, dentry: *const u8, only_read: bool) -> i32 {
             };
             // SAFETY: written whole by the daemon.
             let protection = unsafe { PROTECTED.get(key) }.map_or(0, |protection| *protection);
-            let about = [key.inode, key.device.into(), 0];
-            if protection == Protection::All as u32 {
-                return caller.bar(Route::Daemon, about);
-            }
-            if !only_read && protection == Protection::Write as u32 {
-                return caller.bar(Route::Daemon, about);
-            }
-            let starts = protection == Protection::Startup as u32
-                || (protection == Protection::Home as u32 && is_startup(&below));
-            if !only_read && starts {
-                return caller.bar(Route::StartupFile, about);
+            let route = if protection == 0 {
+                None
+            } else {
+                barred(protection, change, &below)
+            };
+            if let Some(route) = route {
+                return caller.bar(route, [key.inode, key.device.into(), 0]);
             }
         }
         let Ok(parent) = read::<*const u8>(at, offset!(dentry_parent)) else {
@@ -311,11 +337,40 @@ fn kept(caller: &Caller<'_>, dentry: *const u8, only_read: bool) -> i32 {
     0
 }
 
-/// Whether the path below a home, given by its first three entries, is that of a
-/// startup file or leads into a folder of them.
+/// The route that `change` is of something under a place with this `protection`,
+/// given by its first three entries from there; of the place itself if there are none.
 #[inline(always)]
-fn is_startup(path: &[*const u8; 3]) -> bool {
-    let mut name = StartupName::default();
+fn barred(protection: u32, change: Change, below: &[*const u8; 3]) -> Option<Route> {
+    const WRITE: u32 = Protection::Write as u32;
+    const ALL: u32 = Protection::All as u32;
+    const STARTUP: u32 = Protection::Startup as u32;
+    const HOME: u32 = Protection::Home as u32;
+    const ETC: u32 = Protection::Etc as u32;
+    const ABOVE: u32 = Protection::Above as u32;
+    const ABOVE_STARTUP: u32 = Protection::AboveStartup as u32;
+    let moves_itself = below[0].is_null() && change == Change::Place;
+    match protection {
+        ALL => Some(Route::Daemon),
+        _ if change == Change::None => None,
+        WRITE => Some(Route::Daemon),
+        STARTUP => Some(Route::StartupFile),
+        ABOVE if moves_itself => Some(Route::Daemon),
+        ABOVE_STARTUP | HOME | ETC if moves_itself => Some(Route::StartupFile),
+        HOME | ETC if is_startup(protection, below, change) => Some(Route::StartupFile),
+        _ => None,
+    }
+}
+
+/// Whether the path below a home or /etc, given by its first three entries, is that
+/// of a startup file or leads into a folder of them; or leads to one and loses its
+/// place.
+#[inline(always)]
+fn is_startup(place: u32, path: &[*const u8; 3], change: Change) -> bool {
+    let mut name = StartupName {
+        place: place.into(),
+        ..StartupName::default()
+    };
+    let mut leads_to_one = false;
     #[expect(
         clippy::needless_range_loop,
         reason = "the verifier looks at a third less without an iterator"
@@ -323,7 +378,7 @@ fn is_startup(path: &[*const u8; 3]) -> bool {
     for index in 0..3 {
         let entry = path[index];
         if entry.is_null() {
-            return false;
+            break;
         }
         let Ok(at) = read::<*const u8>(entry, offset!(dentry_name)) else {
             return true;
@@ -333,11 +388,13 @@ fn is_startup(path: &[*const u8; 3]) -> bool {
             return true;
         }
         // SAFETY: written whole by the daemon.
-        if unsafe { STARTUP.get(name) }.is_some() {
+        let kind = unsafe { STARTUP.get(name) }.map_or(0, |kind| *kind);
+        if kind == StartupKind::Itself as u32 {
             return true;
         }
+        leads_to_one = kind == StartupKind::Above as u32;
     }
-    false
+    leads_to_one && change == Change::Place
 }
 
 /// Whether writing to the file sets something in the kernel.

@@ -10,7 +10,7 @@
 use aya_ebpf::{
     bindings::task_struct,
     helpers::{
-        bpf_get_current_uid_gid,
+        bpf_get_current_uid_gid, bpf_probe_read_kernel_buf,
         generated::{
             bpf_d_path, bpf_get_current_task_btf, bpf_send_signal, bpf_send_signal_thread,
             bpf_task_pt_regs,
@@ -165,6 +165,8 @@ pub(crate) struct Attempt {
     pub(crate) operation: OperationKey,
     /// The executable's `struct path` for an exec, else null.
     pub(crate) path: *mut u8,
+    /// What a local socket is bound to, its `struct unix_address`; else null.
+    pub(crate) name: *const u8,
     /// See [`holdpoint_agent_common::Admitted::socket`].
     pub(crate) socket: u64,
     /// The file is the interpreter of another one.
@@ -194,7 +196,7 @@ pub(crate) fn judge(caller: &mut Caller<'_>, attempt: &Attempt) -> Result<i32, C
     match cached(caller, operation) {
         Some(Answer::Release) => {
             // An exec is told of once it is carried out.
-            if operation.kind == OperationKind::Connect as u32 {
+            if operation.kind != OperationKind::Exec as u32 {
                 observe::operation(caller, None, operation);
             }
             Ok(0)
@@ -395,9 +397,34 @@ fn record(caller: &Caller<'_>, attempt: &Attempt, call: &Call, now: u64) -> Resu
         }
         pending.path_len = len.cast_unsigned() as u32 - 1;
     }
+    if !attempt.name.is_null() {
+        let len = local_name(attempt.name, &mut pending.path).map_err(|_| Cause::Unreadable)?;
+        pending.path_len = len;
+    }
     // SAFETY: a plain field. Volatile keeps it behind the others.
     unsafe { core::ptr::write_volatile(&raw mut pending.held_ns, now) };
     Ok(())
+}
+
+/// Copies the name in a `struct unix_address`, gives its length.
+#[inline(always)]
+fn local_name(address: *const u8, to: &mut [u8; PATH_CAPACITY]) -> Result<u32, i32> {
+    /// Bytes of `sun_path`.
+    const LONGEST: u32 = 108;
+    /// Bytes before it: the family.
+    const FAMILY: u32 = 2;
+    let len: i32 = read(address, offset!(address_len))?;
+    let mut len = len.cast_unsigned().wrapping_sub(FAMILY);
+    if len > LONGEST {
+        len = LONGEST;
+    }
+    let Some(to) = to.get_mut(..len as usize) else {
+        return Err(REFUSED);
+    };
+    let name = address.wrapping_add(offset!(address_name) + FAMILY as usize);
+    // SAFETY: the helper checks the address; the buffer is as long as said.
+    unsafe { bpf_probe_read_kernel_buf(name, to)? };
+    Ok(len)
 }
 
 /// The system call under way, if it is one that can be stopped and started again.

@@ -21,6 +21,9 @@ const INET6_LEN: i32 = 24;
 /// With its scope.
 const INET6_FULL_LEN: i32 = 28;
 
+/// 127.0.0.1 in network order.
+pub(crate) const LOOPBACK: u32 = u32::to_be(0x7f00_0001);
+
 /// The canonical form of `address`, whose family is `family`, as a destination of
 /// the socket `sk`.
 #[inline(always)]
@@ -39,18 +42,16 @@ pub(crate) fn canonical(
     let mut peer = Peer::default();
     match family {
         AF_INET if len >= INET_LEN => {
-            peer.family = AF_INET;
-            set_ipv4(&mut peer, read(address, 4).map_err(unreadable)?);
+            let to = read(address, 4).map_err(unreadable)?;
+            set_ipv4(&mut peer, sk, to).map_err(unreadable)?;
         }
         AF_INET6 if len >= INET6_LEN => {
             let words: [u32; 4] = read(address, 8).map_err(unreadable)?;
-            if words[0] == 0 && words[1] == 0 && words[2] == u32::to_be(0xffff) {
-                peer.family = AF_INET;
-                set_ipv4(&mut peer, words[3]);
+            if is_mapped(&words) {
+                set_ipv4(&mut peer, sk, words[3]).map_err(unreadable)?;
             } else {
-                peer.family = AF_INET6;
-                set_ipv6(&mut peer, words);
-                if len >= INET6_FULL_LEN {
+                set_ipv6(&mut peer, sk, words).map_err(unreadable)?;
+                if len >= INET6_FULL_LEN && peer.family == AF_INET6 {
                     peer.scope_id = read(address, 24).map_err(unreadable)?;
                 }
             }
@@ -65,27 +66,42 @@ pub(crate) fn canonical(
     Ok(peer)
 }
 
-/// Stores an IPv4 address given in network order; 0.0.0.0 reaches this host.
+/// Whether it stands for an IPv4 address.
 #[inline(always)]
-fn set_ipv4(peer: &mut Peer, address: u32) {
-    let address = if address == 0 {
-        u32::to_be(0x7f00_0001)
-    } else {
-        address
-    };
+pub(crate) fn is_mapped(words: &[u32; 4]) -> bool {
+    words[0] == 0 && words[1] == 0 && words[2] == u32::to_be(0xffff)
+}
+
+/// Stores an IPv4 address given in network order. 0.0.0.0 reaches this host: at
+/// the address that the socket `sk` is bound to, or else at 127.0.0.1.
+#[inline(always)]
+fn set_ipv4(peer: &mut Peer, sk: *const u8, mut address: u32) -> Result<(), i32> {
+    if address == 0 {
+        address = read(sk, offset!(inet_saddr))?;
+    }
+    if address == 0 {
+        address = LOOPBACK;
+    }
     let bytes = address.to_ne_bytes();
+    peer.family = AF_INET;
     peer.address[0] = bytes[0];
     peer.address[1] = bytes[1];
     peer.address[2] = bytes[2];
     peer.address[3] = bytes[3];
+    Ok(())
 }
 
-/// Stores an IPv6 address given in network order; `::` reaches this host.
+/// Stores an IPv6 address given in network order. `::` reaches this host: at `::1`,
+/// or at 127.0.0.1 if the socket `sk` is bound to an IPv4 address.
 #[inline(always)]
-fn set_ipv6(peer: &mut Peer, mut words: [u32; 4]) {
+fn set_ipv6(peer: &mut Peer, sk: *const u8, mut words: [u32; 4]) -> Result<(), i32> {
     if words[0] == 0 && words[1] == 0 && words[2] == 0 && words[3] == 0 {
+        if is_mapped(&read(sk, offset!(sock_v6_rcv_saddr))?) {
+            return set_ipv4(peer, sk, LOOPBACK);
+        }
         words[3] = u32::to_be(1);
     }
+    peer.family = AF_INET6;
     for (index, word) in words.into_iter().enumerate() {
         let bytes = word.to_ne_bytes();
         peer.address[index * 4] = bytes[0];
@@ -93,4 +109,5 @@ fn set_ipv6(peer: &mut Peer, mut words: [u32; 4]) {
         peer.address[index * 4 + 2] = bytes[2];
         peer.address[index * 4 + 3] = bytes[3];
     }
+    Ok(())
 }

@@ -12,8 +12,9 @@ use crate::{
     kernel::{offset, read},
     maps::{CONTROL, SOCKETS},
     observe,
+    options::route_of_controls,
     peer::{AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC, canonical},
-    sockets::{IPV6_2292RTHDR, IPV6_RTHDR, SOL_IP, SOL_IPV6, sk_of},
+    sockets::sk_of,
 };
 
 /// `IPPROTO_TCP`, `IPPROTO_MPTCP`: their sockets take an address only to open a
@@ -22,13 +23,6 @@ const TCP: u16 = 6;
 const MPTCP: u16 = 262;
 /// `MSG_FASTOPEN`.
 const FAST_OPEN: u32 = 0x2000_0000;
-
-/// The control message of `SOL_IP` that names a path.
-const IP_RETOPTS: i32 = 7;
-/// Control messages that are looked at; with more a send is refused.
-const CONTROLS: usize = 16;
-/// `struct cmsghdr`: length, level, type.
-const CONTROL_HEAD: u64 = 16;
 
 /// Judges a send by a socket that is not local.
 ///
@@ -61,13 +55,14 @@ pub(crate) fn gate_send(ctx: LsmContext) -> i32 {
     let mut attempt = Attempt {
         operation: OperationKey::connect(Peer::default()),
         path: core::ptr::null_mut(),
+        name: core::ptr::null(),
         socket: sk as u64,
         interpreter: false,
     };
     let judged = match aim(sk.cast(), family, message, &mut attempt.operation) {
         Ok(Aim::Nowhere) if caller.label.flags & LABEL_CUT != 0 => Err(Cause::Cut),
         Ok(Aim::Nowhere) => return 0,
-        Ok(Aim::Path) => return caller.bar(Route::SourceRoute, [0, 0, 0]),
+        Ok(Aim::Barred(route)) => return caller.bar(route, [0, 0, 0]),
         Ok(Aim::Peer) => {
             let epoch = CONTROL.get(0).map_or(0, |control| control.epoch);
             match tag {
@@ -104,8 +99,8 @@ enum Aim {
     Nowhere,
     /// Where the operation says.
     Peer,
-    /// By a path that the sender chooses.
-    Path,
+    /// Some other way than that leads.
+    Barred(Route),
 }
 
 /// Reads where `message` goes into `operation`: in place, for want of stack.
@@ -117,8 +112,8 @@ fn aim(
     operation: &mut OperationKey,
 ) -> Result<Aim, Cause> {
     let unreadable = |_: i32| Cause::Unreadable;
-    if chooses_path(message).map_err(unreadable)? {
-        return Ok(Aim::Path);
+    if let Some(route) = route_of_controls(message).map_err(unreadable)? {
+        return Ok(Aim::Barred(route));
     }
     let name: *const u8 = read(message, offset!(msg_name)).map_err(unreadable)?;
     let len: i32 = read(message, offset!(msg_namelen)).map_err(unreadable)?;
@@ -148,7 +143,7 @@ fn aim(
 
 /// Whether the socket was let through to this destination before.
 #[inline(always)]
-fn may_send(tag: &SocketTag, epoch: u64, operation: &OperationKey) -> bool {
+pub(crate) fn may_send(tag: &SocketTag, epoch: u64, operation: &OperationKey) -> bool {
     let (known, wanted) = (&tag.peer, &operation.subject);
     tag.epoch == epoch
         && known[0] == wanted[0]
@@ -156,36 +151,4 @@ fn may_send(tag: &SocketTag, epoch: u64, operation: &OperationKey) -> bool {
         && known[2] == wanted[2]
         && known[3] == wanted[3]
         && known[4] == wanted[4]
-}
-
-/// Whether a control message of `message` names a path. The kernel has copied
-/// them already.
-#[inline(always)]
-fn chooses_path(message: *const u8) -> Result<bool, i32> {
-    let mut left: u64 = read(message, offset!(msg_controllen))?;
-    if left < CONTROL_HEAD {
-        return Ok(false);
-    }
-    let mut at: *const u8 = read(message, offset!(msg_control))?;
-    for _ in 0..CONTROLS {
-        if left < CONTROL_HEAD {
-            return Ok(false);
-        }
-        let len: u64 = read(at, 0)?;
-        let level: i32 = read(at, 8)?;
-        let kind: i32 = read(at, 12)?;
-        if matches!(
-            (level, kind),
-            (SOL_IP, IP_RETOPTS) | (SOL_IPV6, IPV6_RTHDR | IPV6_2292RTHDR)
-        ) {
-            return Ok(true);
-        }
-        let step = (len + 7) & !7;
-        if step < CONTROL_HEAD || step > left {
-            return Ok(false);
-        }
-        left -= step;
-        at = at.wrapping_add(step as usize);
-    }
-    Ok(true)
 }

@@ -34,22 +34,10 @@ const ICMPV6: i32 = 58;
 
 /// `NETLINK_*` that ordinary programs ask: addresses and routes, sockets, the
 /// audit trail of logins, devices that come and go.
-const NETLINK_ROUTE: i32 = 0;
-const NETLINK_SOCK_DIAG: i32 = 4;
-const NETLINK_AUDIT: i32 = 9;
+pub(crate) const NETLINK_ROUTE: i32 = 0;
+pub(crate) const NETLINK_SOCK_DIAG: i32 = 4;
+pub(crate) const NETLINK_AUDIT: i32 = 9;
 const NETLINK_KOBJECT_UEVENT: i32 = 15;
-
-/// `RTM_BASE`; of each group of four messages the third asks, the others change.
-const RTM_BASE: u16 = 16;
-const RTM_GET: u16 = 2;
-
-/// `SOL_IP`, `SOL_IPV6`, and their options that name a path.
-pub(crate) const SOL_IP: i32 = 0;
-const IP_OPTIONS: i32 = 4;
-pub(crate) const SOL_IPV6: i32 = 41;
-pub(crate) const IPV6_2292RTHDR: i32 = 5;
-const IPV6_2292PKTOPTIONS: i32 = 6;
-pub(crate) const IPV6_RTHDR: i32 = 57;
 
 /// The `struct sock` of a `struct socket`, both known to the verifier.
 #[inline(always)]
@@ -112,10 +100,6 @@ fn route_of(family: u16, kind: i32, protocol: i32) -> Option<Route> {
 pub(crate) fn tag_socket(ctx: LsmContext) -> i32 {
     let caller = tracked!();
     let socket: *mut u8 = ctx.arg(0);
-    let family: i32 = ctx.arg(1);
-    if family.cast_unsigned() as u16 == AF_UNIX {
-        return 0;
-    }
     let sk = sk_of(socket);
     if sk.is_null() {
         return 0;
@@ -167,24 +151,6 @@ fn reach(socket: *const u8) -> Result<u64, i32> {
     Ok(if local { 0 } else { family.into() })
 }
 
-/// Judges options by which the sender chooses the path of its packets: where they
-/// go first is then not where they say.
-///
-/// Hook since 5.7.
-#[lsm(hook = "socket_setsockopt")]
-pub(crate) fn gate_option(ctx: LsmContext) -> i32 {
-    let caller = tracked!();
-    let level: i32 = ctx.arg(1);
-    let option: i32 = ctx.arg(2);
-    match (level, option) {
-        (SOL_IP, IP_OPTIONS) | (SOL_IPV6, IPV6_RTHDR | IPV6_2292RTHDR | IPV6_2292PKTOPTIONS) => {
-            let about = [level, option].map(|number| u64::from(number.cast_unsigned()));
-            caller.bar(Route::SourceRoute, [about[0], about[1], 0])
-        }
-        _ => 0,
-    }
-}
-
 /// Judges a file that another process hands over (`SCM_RIGHTS`, `pidfd_getfd`): a
 /// socket must be the session's own, or a local one.
 ///
@@ -210,35 +176,4 @@ pub(crate) fn gate_received(ctx: LsmContext) -> i32 {
         return 0;
     }
     caller.bar(Route::ForeignSocket, [family.into(), 0, 0])
-}
-
-/// Judges netlink messages: what only asks passes.
-///
-/// Hook since 5.7.
-#[lsm(hook = "netlink_send")]
-pub(crate) fn gate_netlink(ctx: LsmContext) -> i32 {
-    let caller = tracked!();
-    let sk: *const u8 = ctx.arg(0);
-    let buffer: *const u8 = ctx.arg(1);
-    let changes = match message(sk, buffer) {
-        Ok((NETLINK_ROUTE, number)) => number >= RTM_BASE && (number - RTM_BASE) % 4 != RTM_GET,
-        Ok((NETLINK_SOCK_DIAG | NETLINK_AUDIT | NETLINK_KOBJECT_UEVENT, _)) => false,
-        _ => true,
-    };
-    if changes {
-        let (protocol, number) = message(sk, buffer).unwrap_or((-1, 0));
-        let about = [u64::from(protocol.cast_unsigned()), number.into(), 0];
-        return caller.bar(Route::Netlink, about);
-    }
-    0
-}
-
-/// The protocol of a netlink socket and the type of the message's first part.
-#[inline(always)]
-fn message(sk: *const u8, buffer: *const u8) -> Result<(i32, u16), i32> {
-    let protocol: u16 = read(sk, offset!(sock_protocol))?;
-    let data: *const u8 = read(buffer, offset!(skb_data))?;
-    // `nlmsghdr`: length, then type.
-    let number: u16 = read(data, 4)?;
-    Ok((protocol.into(), number))
 }

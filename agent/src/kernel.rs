@@ -15,7 +15,7 @@ use std::{
 };
 
 use holdpoint_agent_common as raw;
-pub use holdpoint_agent_common::{ArgumentsMac, Cause, FileId, Route, TaskKey};
+pub use holdpoint_agent_common::{ArgumentsMac, Cause, FileId, LocalPeer, Route, TaskKey};
 use tokio::sync::mpsc;
 
 pub use self::observed::{Losses, Observed, ObservedEnd, ObservedOperation};
@@ -105,6 +105,14 @@ pub enum Attempted {
     },
     /// A connection.
     Connect(Destination),
+    /// A connection or a message to a local (unix) socket.
+    Local {
+        /// The socket that would answer.
+        peer: LocalPeer,
+        /// What it is bound to, as its owner wrote it: a path, or with a NUL before it
+        /// a name of the abstract kind. Empty if to nothing.
+        name: Vec<u8>,
+    },
 }
 
 impl Attempted {
@@ -268,6 +276,23 @@ pub struct Facts {
     pub ancestry: Vec<ProcessFacts>,
     /// For an exec.
     pub exec: Option<ExecFacts>,
+    /// For a connection within this host, as far as it is known.
+    pub listener: Option<Listener>,
+    /// For a local socket: its name is a path that leads to it on the host.
+    pub name_is_hosts: bool,
+}
+
+/// The process that answers a connection.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Listener {
+    /// Thread group id.
+    pub pid: u32,
+    /// Owner of the socket.
+    pub uid: u32,
+    /// Program it runs, empty if it cannot be told.
+    pub executable: Vec<u8>,
+    /// Whether the host's file of that path is that program.
+    pub executable_is_hosts: bool,
 }
 
 /// One process of a tracked tree.
@@ -506,6 +531,10 @@ impl Held {
             raw::OperationKind::Connect => {
                 Attempted::Connect(Destination::from_raw(&pending.operation.peer()?))
             }
+            raw::OperationKind::Local => Attempted::Local {
+                peer: pending.operation.local_peer()?,
+                name: pending.path().to_vec(),
+            },
             // Barred or not, never held.
             raw::OperationKind::Route => return None,
         };

@@ -8,6 +8,7 @@
 //! ```toml
 //! default = "allow"            # allow | deny | hold; required
 //! deadline = "5m"              # how long a hold waits; 1s to 24h
+//! nat64 = ["2001:db8:64::/96"] # translators of this network beside the usual ones
 //!
 //! [[rules]]
 //! name = "uploads"             # unique; a-z, 0-9 and "-"
@@ -27,6 +28,12 @@
 //! verdict = "deny"
 //! connect = { cidr = ["169.254.169.254/32"], port = [80, "8000-8999"], protocol = ["tcp"] }
 //! match = ["tcp 169.254.169.254 80"]
+//!
+//! [[rules]]
+//! name = "containers"
+//! verdict = "hold"
+//! unix = { path = ["/run/docker.sock", "/run/containerd/**"] }
+//! match = ["/run/docker.sock"]
 //! ```
 //!
 //! - **The strictest matching rule wins**: deny, then hold, then allow. Order
@@ -46,16 +53,28 @@
 //!   MPTCP, which is TCP to the peer; the number 6 does not.
 //! - **Addresses** are compared as the kernel will use them: IPv4-mapped IPv6 as
 //!   IPv4, and the unspecified address as loopback.
+//!   An IPv6 address that NAT64 or 6to4 turns into an IPv4 one is that one as well
+//!   for rules that hold or deny; an allow rule has to name it as it is.
+//! - **`unix`** is about sockets of this host's processes: `path` is what the socket
+//!   that answers is bound to, whatever name led to it; a name of the abstract kind
+//!   begins with `@`. What the session listens on itself is nobody's question. Where
+//!   no rule matches, a few services that every program asks are allowed
+//!   (`journald`, `syslog`, `nscd`, `sssd`, user lookups); else the default holds.
+//! - **`listener`** is a glob over the program that answers, in `unix` and, for
+//!   destinations on this host, in `connect`.
 //! - **A path proves nothing** where it does not lead to the same file on the
 //!   host (container, private mount namespace): an allow rule with `exe` does
-//!   not match there. Deny and hold rules match by that path as everywhere, and
+//!   not match there, and one with `path` or `listener` only where that leads to the
+//!   very socket or program on the host. Deny and hold rules match by that path as everywhere, and
 //!   the default is the default: where containers must not run free, make it
 //!   `hold` or `deny`.
 
+mod addresses;
 mod document;
 mod error;
 mod example;
 mod matcher;
+mod ordinary;
 mod parse;
 mod settled;
 mod terms;
@@ -64,7 +83,9 @@ mod tests;
 
 use std::{cmp::Reverse, net::IpAddr, path::Path, time::Duration};
 
-use self::matcher::Matcher;
+use ipnet::Ipv6Net;
+
+use self::matcher::{Matcher, Reach};
 pub use self::{
     error::PolicyError,
     terms::{Risk, Scope, Terms},
@@ -117,13 +138,66 @@ pub enum Attempt<'a> {
         exe: &'a [u8],
         /// True if the file at `exe` on the host is this very file.
         exe_is_hosts: bool,
+        /// The program that listens there, if that is on this host and known.
+        listener: Option<Listener<'a>>,
+    },
+    /// Connect or send to a local socket.
+    Unix {
+        /// What the socket is bound to: a path, or with a NUL before it a name of the
+        /// abstract kind.
+        name: &'a [u8],
+        /// True if `name` is a path that leads to this socket on the host.
+        name_is_hosts: bool,
+        /// Absolute path of the program that connects.
+        exe: &'a [u8],
+        /// True if the file at `exe` on the host is this very file.
+        exe_is_hosts: bool,
+        /// The program that listens there, if it is known.
+        listener: Option<Listener<'a>>,
     },
 }
 
+/// The program that answers a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Listener<'a> {
+    /// Its absolute path.
+    pub exe: &'a [u8],
+    /// True if the file at `exe` on the host is this very file.
+    pub exe_is_hosts: bool,
+}
+
+/// What a matcher reads that may prove nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reads {
+    exe: bool,
+    name: bool,
+    listener: bool,
+}
+
 impl Attempt<'_> {
-    fn exe_is_hosts(&self) -> bool {
+    /// Whether everything that a matcher `reads` is what it seems to be.
+    fn proves(&self, reads: Reads) -> bool {
+        let known = |listener: &Option<Listener<'_>>| listener.is_some_and(|one| one.exe_is_hosts);
         match self {
-            Self::Exec { exe_is_hosts, .. } | Self::Connect { exe_is_hosts, .. } => *exe_is_hosts,
+            Self::Exec { exe_is_hosts, .. } => *exe_is_hosts || !reads.exe,
+            Self::Connect {
+                exe_is_hosts,
+                listener,
+                ..
+            } => (*exe_is_hosts || !reads.exe) && (known(listener) || !reads.listener),
+            Self::Unix {
+                name,
+                name_is_hosts,
+                exe_is_hosts,
+                listener,
+                ..
+            } => {
+                // Anybody may take an abstract name: then the listener must prove it.
+                let named = *name_is_hosts || (name.starts_with(b"\0") && reads.listener);
+                (*exe_is_hosts || !reads.exe)
+                    && (named || !reads.name)
+                    && (known(listener) || !reads.listener)
+            }
         }
     }
 }
@@ -133,6 +207,7 @@ impl Attempt<'_> {
 pub struct Policy {
     default: Verdict,
     deadline: Duration,
+    translators: Vec<Ipv6Net>,
     rules: Vec<Rule>,
     sha256: [u8; 32],
 }
@@ -173,7 +248,8 @@ pub struct Judgement<'a> {
     pub terms: Terms,
     /// True if `verdict` and `on_deny` hold for more than this attempt and may
     /// be cached: for an exec, for every `argv` of this file; for a connect, for
-    /// every program that connects to this address, port and protocol. Never
+    /// every program that connects to this address, port and protocol, whoever
+    /// listens there; for a local socket, for every program that connects to it. Never
     /// true for a hold, and never true wrongly; where rules overlap it may be
     /// false although the verdict could not change.
     ///
@@ -204,7 +280,7 @@ impl Policy {
         let rule = self
             .rules
             .iter()
-            .filter(|rule| rule.matches(attempt))
+            .filter(|rule| self.applies(rule, attempt))
             .reduce(|best, rule| {
                 // Not `max_by_key`: among equals that returns the last.
                 if rule.strictness() > best.strictness() {
@@ -213,7 +289,7 @@ impl Policy {
                     best
                 }
             });
-        let (verdict, on_deny) = rule.map_or(self.fallback(), Rule::effect);
+        let (verdict, on_deny) = rule.map_or(self.fallback(attempt), Rule::effect);
         Judgement {
             verdict,
             rule,
@@ -229,7 +305,7 @@ impl Policy {
         self.rules
             .iter()
             .filter(|rule| verdict == Verdict::Hold && rule.verdict == Verdict::Hold)
-            .filter(|rule| rule.matches(attempt))
+            .filter(|rule| self.applies(rule, attempt))
             .map(|rule| rule.terms.clone())
             .reduce(|left, right| left.and(&right))
             .unwrap_or_default()
@@ -250,8 +326,31 @@ impl Policy {
         &self.rules
     }
 
-    fn fallback(&self) -> Effect {
-        (self.default, OnDeny::Errno)
+    /// Whether `rule` has a say about `attempt`. An address that a translator on the
+    /// network takes for an IPv4 one is that one too for rules that hold or deny.
+    fn applies(&self, rule: &Rule, attempt: &Attempt<'_>) -> bool {
+        rule.matches(attempt)
+            || rule.verdict != Verdict::Allow
+                && addresses::translated(attempt, &self.translators)
+                    .is_some_and(|inner| rule.matches(&inner))
+    }
+
+    /// Which attempts with the same cached part as `attempt` `rule` has a say about.
+    fn reach(&self, rule: &Rule, attempt: &Attempt<'_>) -> Reach {
+        let inner = (rule.verdict != Verdict::Allow)
+            .then(|| addresses::translated(attempt, &self.translators))
+            .flatten();
+        let reach = rule.matcher.reach(attempt);
+        inner.map_or(reach, |inner| reach.max(rule.matcher.reach(&inner)))
+    }
+
+    fn fallback(&self, attempt: &Attempt<'_>) -> Effect {
+        let verdict = if ordinary::is(attempt) {
+            Verdict::Allow
+        } else {
+            self.default
+        };
+        (verdict, OnDeny::Errno)
     }
 }
 
@@ -260,8 +359,8 @@ type Effect = (Verdict, OnDeny);
 
 impl Rule {
     fn matches(&self, attempt: &Attempt<'_>) -> bool {
-        let trusts_path = self.verdict == Verdict::Allow && self.matcher.reads_exe();
-        (attempt.exe_is_hosts() || !trusts_path) && self.matcher.matches(attempt)
+        let trusts = self.verdict == Verdict::Allow;
+        (!trusts || attempt.proves(self.matcher.reads())) && self.matcher.matches(attempt)
     }
 
     fn effect(&self) -> Effect {

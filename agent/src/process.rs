@@ -7,13 +7,14 @@
 
 mod content;
 mod environment;
+mod listeners;
 mod memory;
 mod procfs;
 mod sockets;
 
 pub(crate) use procfs::{
-    all_pids, ancestors, boot_time_ns, device_of, end, has_ended, is_stopped, program, resume,
-    resume_task, sole_thread, start_ns, state,
+    all_pids, ancestors, boot_time_ns, end, has_ended, inode_of, is_stopped, program,
+    resume, resume_task, sole_thread, start_ns, state,
 };
 
 pub(crate) use sockets::reaching_out;
@@ -53,8 +54,13 @@ pub(crate) fn describe(
 ) -> Result<Facts, DescribeError> {
     let task = held.id.task();
     let caller = caller(held)?;
+    let (listener, name_is_hosts) = match &held.attempted {
+        Attempted::Exec { .. } => (None, false),
+        Attempted::Connect(to) => (listeners::of_destination(task.tgid, to), false),
+        Attempted::Local { peer, name } => listeners::of_local(peer, name),
+    };
     let exec = match &held.attempted {
-        Attempted::Connect(_) => None,
+        Attempted::Connect(_) | Attempted::Local { .. } => None,
         Attempted::Exec {
             file,
             path,
@@ -98,6 +104,8 @@ pub(crate) fn describe(
         process_start_ns: procfs::start_ns(task.tgid).ok_or(DescribeError::Gone)?,
         ancestry,
         exec,
+        listener,
+        name_is_hosts,
     })
 }
 
@@ -123,7 +131,7 @@ pub(crate) fn caller(held: &Held) -> Result<ProcessFacts, DescribeError> {
 /// `patience`. Of a connect there is none.
 pub(crate) fn content(held: &Held, patience: Duration) -> Content {
     match &held.attempted {
-        Attempted::Connect(_) => Content::Unread,
+        Attempted::Connect(_) | Attempted::Local { .. } => Content::Unread,
         Attempted::Exec { file, path, .. } => content::read(
             held.id.task(),
             Path::new(bytes_as_path(path)),

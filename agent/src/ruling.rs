@@ -15,7 +15,7 @@ use crate::{
     config::Profiles,
     holds::{Ask, Ruling},
     kernel::{Attempted, ExecFacts, Facts, Held, HoldId, Session},
-    policy::{Attempt, Judgement, Policy, Verdict},
+    policy::{Attempt, Judgement, Listener, Policy, Verdict},
 };
 
 /// What the moment adds to a hold.
@@ -90,7 +90,7 @@ pub fn seen(
             context::rule(&profile.policy, &judgement)
         });
     v1::RequestContext {
-        operation: Some(context::operation(&held.attempted, exec)),
+        operation: Some(context::operation(&held.attempted, facts, exec)),
         process: Some(context::process(&facts.caller)),
         ancestry: facts.ancestry.iter().map(context::process).collect(),
         session: session.map(|session| context::session(session, user)),
@@ -112,8 +112,27 @@ fn attempt<'a>(held: &'a Held, facts: &'a Facts, exec: &'a ExecFacts) -> Attempt
             protocol: to.protocol.into(),
             exe: &facts.caller.executable,
             exe_is_hosts: facts.caller.executable_is_hosts,
+            listener: listener(facts),
+        },
+        Attempted::Local { name, .. } => Attempt::Unix {
+            name,
+            name_is_hosts: facts.name_is_hosts,
+            exe: &facts.caller.executable,
+            exe_is_hosts: facts.caller.executable_is_hosts,
+            listener: listener(facts),
         },
     }
+}
+
+fn listener(facts: &Facts) -> Option<Listener<'_>> {
+    facts
+        .listener
+        .as_ref()
+        .filter(|listener| !listener.executable.is_empty())
+        .map(|listener| Listener {
+            exe: &listener.executable,
+            exe_is_hosts: listener.executable_is_hosts,
+        })
 }
 
 #[expect(
@@ -132,7 +151,7 @@ fn ask(
 ) -> Ask {
     let arguments = exec.arguments;
     let context = v1::RequestContext {
-        operation: Some(context::operation(&held.attempted, exec)),
+        operation: Some(context::operation(&held.attempted, facts, exec)),
         process: Some(context::process(&facts.caller)),
         ancestry: facts.ancestry.iter().map(context::process).collect(),
         session: Some(context::session(session, user)),

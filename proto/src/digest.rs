@@ -8,11 +8,12 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::v1::{
-    EnvironmentVariable, FileIdentity, Operation, Process, RequestContext, operation::Kind,
+    EnvironmentVariable, FileIdentity, Listener, LocalSocket, Operation, Process, RequestContext,
+    operation::Kind,
 };
 
 /// Domain separation and version of the encoding.
-const DOMAIN: &[u8] = b"holdpoint/request/v2";
+const DOMAIN: &[u8] = b"holdpoint/request/v3";
 
 /// Domain separation and version of the encoding of [`operation`].
 const OPERATION_DOMAIN: &[u8] = b"holdpoint/operation/v1";
@@ -64,8 +65,8 @@ pub fn of(context: &RequestContext) -> [u8; 32] {
 ///
 /// Covered, for an exec: path, content (its file's identity where the content
 /// could not be read), all arguments, the variables that are shown, the working
-/// directory and the user. For a connect: the destination, the program that
-/// makes it and the user.
+/// directory and the user. For a connect: the destination, the program that listens
+/// there where that is known, the program that connects and the user.
 pub fn operation(context: &RequestContext) -> Option<[u8; 32]> {
     let kind = context.operation.as_ref()?.kind.as_ref()?;
     let process = context.process.as_ref()?;
@@ -90,6 +91,8 @@ pub fn operation(context: &RequestContext) -> Option<[u8; 32]> {
             encoder.number(connect.port.into());
             encoder.number(connect.protocol.into());
             encoder.number(connect.scope_id.into());
+            encoder.local(connect.local.as_ref());
+            encoder.listener(connect.listener.as_ref());
             encoder.bytes(&process.executable);
         }
     }
@@ -152,7 +155,32 @@ impl Encoder {
                 self.number(connect.protocol.into());
                 self.number(connect.network_namespace.into());
                 self.number(connect.scope_id.into());
+                self.local(connect.local.as_ref());
+                self.listener(connect.listener.as_ref());
+                if let Some(listener) = &connect.listener {
+                    self.number(listener.pid.into());
+                }
             }
+        }
+    }
+
+    fn local(&mut self, local: Option<&LocalSocket>) {
+        self.number(local.is_some().into());
+        if let Some(local) = local {
+            self.bytes(&local.name);
+            self.number(local.name_is_hosts.into());
+            self.number(local.socket_type.into());
+            self.number(local.uid.into());
+        }
+    }
+
+    /// Without the process id: the same program again is the same listener.
+    fn listener(&mut self, listener: Option<&Listener>) {
+        self.number(listener.is_some().into());
+        if let Some(listener) = listener {
+            self.number(listener.uid.into());
+            self.bytes(&listener.executable);
+            self.number(listener.executable_is_hosts.into());
         }
     }
 

@@ -26,7 +26,7 @@ use crate::{
     grants::Change,
     holds::{Effect, Ruling},
     kernel::{
-        CANARY_SESSION, Gate, Held, HoldId, Losses, Observed, ObservedEnd, ObservedOperation,
+        CANARY_SESSION, ExecFacts, Facts, Gate, Held, HoldId, Losses, Observed, ObservedEnd, ObservedOperation,
         SessionId,
     },
     metrics::Metrics,
@@ -144,7 +144,8 @@ impl Recording {
         let event = v1::OperationEvent {
             operation: Some(context::operation(
                 &held.attempted,
-                crate::kernel::ExecFacts::default(),
+                &Facts::default(),
+                ExecFacts::default(),
             )),
             process: Some(v1::Process {
                 pid: held.id.tgid,

@@ -6,7 +6,7 @@
 
 use holdpoint_agent_common::{self as raw, Cause, Route, TaskKey};
 
-use super::{Destination, FileId, SessionId};
+use super::{Destination, FileId, LocalPeer, SessionId};
 
 /// An operation that was settled without a hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -49,6 +49,8 @@ pub enum ObservedOperation {
     },
     /// A connection, or a send that names a destination.
     Connect(Destination),
+    /// A connection or a message to a local socket, whose name is not told.
+    Local(LocalPeer),
     /// A route that is barred.
     Route {
         /// Which.
@@ -139,6 +141,8 @@ impl Observed {
             }
         } else if let Some(peer) = head.operation.peer() {
             ObservedOperation::Connect(Destination::from_raw(&peer))
+        } else if let Some(peer) = head.operation.local_peer() {
+            ObservedOperation::Local(peer)
         } else if let Some((route, about)) = head.operation.attempted_route() {
             ObservedOperation::Route {
                 route: Route::try_from(route)?,

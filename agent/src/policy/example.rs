@@ -3,12 +3,14 @@
 //!
 //! An example of an exec is a list: the program's path, then the arguments
 //! behind `argv[0]`. An example of a connect is a text: protocol, address, port,
-//! and behind them the connecting program if the rule looks at it.
+//! and behind them the connecting program if the rule looks at it. One of a local
+//! socket is a text too: its path or `@` name, and the program likewise. Behind that,
+//! if the rule looks at it, the program that listens.
 
 use std::net::IpAddr;
 
 use super::{
-    Attempt,
+    Attempt, Listener, Reads,
     document::{Value, list, text},
     error::Fault,
     matcher::Matcher,
@@ -27,7 +29,8 @@ pub(super) fn check(
         let at = value.span().start;
         let (example, shown) = match matcher {
             Matcher::Exec(_) => exec(value)?,
-            Matcher::Connect(_) => connect(value, matcher.reads_exe())?,
+            Matcher::Connect(_) => connect(value, matcher.reads())?,
+            Matcher::Unix(_) => unix(value, matcher.reads())?,
         };
         if matcher.matches(&example.attempt()) != wanted {
             let problem = if wanted {
@@ -50,8 +53,48 @@ enum Example {
         protocol: u32,
         address: IpAddr,
         port: u16,
-        exe: Vec<u8>,
+        programs: Programs,
     },
+    Unix {
+        name: Vec<u8>,
+        programs: Programs,
+    },
+}
+
+/// Who connects and who listens, each empty if the rule does not look at it.
+#[derive(Default)]
+struct Programs {
+    exe: Vec<u8>,
+    listener: Vec<u8>,
+}
+
+impl Programs {
+    /// The words behind what else an example says; none if they are not those that
+    /// the rule wants.
+    fn read(words: &[&str], reads: Reads) -> Option<Self> {
+        let mut programs = Self::default();
+        let mut wanted: Vec<&mut Vec<u8>> = Vec::new();
+        if reads.exe {
+            wanted.push(&mut programs.exe);
+        }
+        if reads.listener {
+            wanted.push(&mut programs.listener);
+        }
+        if words.len() != wanted.len() || words.iter().any(|word| !word.starts_with('/')) {
+            return None;
+        }
+        for (place, word) in wanted.into_iter().zip(words) {
+            *place = word.as_bytes().to_vec();
+        }
+        Some(programs)
+    }
+
+    fn listener(&self) -> Option<Listener<'_>> {
+        (!self.listener.is_empty()).then_some(Listener {
+            exe: &self.listener,
+            exe_is_hosts: true,
+        })
+    }
 }
 
 impl Example {
@@ -67,13 +110,21 @@ impl Example {
                 protocol,
                 address,
                 port,
-                exe,
+                programs,
             } => Attempt::Connect {
                 address: *address,
                 port: *port,
                 protocol: *protocol,
-                exe,
+                exe: &programs.exe,
                 exe_is_hosts: true,
+                listener: programs.listener(),
+            },
+            Self::Unix { name, programs } => Attempt::Unix {
+                name,
+                name_is_hosts: true,
+                exe: &programs.exe,
+                exe_is_hosts: true,
+                listener: programs.listener(),
             },
         }
     }
@@ -109,38 +160,71 @@ fn not_an_exec(at: usize) -> Fault {
     )
 }
 
-fn connect(value: Value<'_>, reads_exe: bool) -> Result<(Example, String), Fault> {
-    let at = value.span().start;
-    let mend = if reads_exe {
-        "the rule looks at exe: write protocol, address, port and program, like \
-         \"tcp 10.1.2.3 443 /usr/bin/curl\""
-    } else {
-        "write protocol, address and port, like \"tcp 10.1.2.3 443\""
+/// What is to be written behind `what`.
+fn mend(what: &str, like: &str, reads: Reads) -> String {
+    let programs = match (reads.exe, reads.listener) {
+        (false, false) => ("", ""),
+        (true, false) => (", then the program that connects", " /usr/bin/curl"),
+        (false, true) => (", then the program that listens", " /usr/sbin/squid"),
+        (true, true) => (
+            ", then the program that connects and the one that listens",
+            " /usr/bin/curl /usr/sbin/squid",
+        ),
     };
-    let wrong = || Fault::new(at, "this is no example of a connect for this rule", mend);
+    format!("write {what}{}, like \"{like}{}\"", programs.0, programs.1)
+}
+
+fn connect(value: Value<'_>, reads: Reads) -> Result<(Example, String), Fault> {
+    let at = value.span().start;
+    let mend = mend("protocol, address and port", "tcp 10.1.2.3 443", reads);
+    let wrong = || Fault::new(at, "this is no example of a connect for this rule", &*mend);
     if !value.get_ref().is_str() {
         return Err(wrong());
     }
     let text = text(value, "an example")?.value;
-    let mut words = text.splitn(4, ' ');
-    let mut word = || words.next().ok_or_else(wrong);
-    let protocol = word()?;
+    let words: Vec<&str> = text.split(' ').collect();
+    let [protocol, address, port, programs @ ..] = words.as_slice() else {
+        return Err(wrong());
+    };
     let protocol = protocol_named(protocol)
         .and_then(|numbers| numbers.first().copied())
         .or_else(|| protocol.parse().ok())
         .ok_or_else(wrong)?;
-    let address = word()?.parse().map_err(|_| wrong())?;
-    let port = word()?.parse().map_err(|_| wrong())?;
-    let exe = words.next();
-    if exe.is_some_and(|exe| !exe.starts_with('/')) || (reads_exe && exe.is_none()) {
-        return Err(wrong());
-    }
-    let exe = exe.unwrap_or_default().as_bytes().to_vec();
     let example = Example::Connect {
         protocol,
-        address,
-        port,
-        exe,
+        address: address.parse().map_err(|_| wrong())?,
+        port: port.parse().map_err(|_| wrong())?,
+        programs: Programs::read(programs, reads).ok_or_else(wrong)?,
+    };
+    Ok((example, format!("{text:?}")))
+}
+
+fn unix(value: Value<'_>, reads: Reads) -> Result<(Example, String), Fault> {
+    let at = value.span().start;
+    let mend = mend("the path of a socket", "/run/docker.sock", reads);
+    let wrong = || {
+        Fault::new(
+            at,
+            "this is no example of a local socket for this rule",
+            &*mend,
+        )
+    };
+    if !value.get_ref().is_str() {
+        return Err(wrong());
+    }
+    let text = text(value, "an example")?.value;
+    let words: Vec<&str> = text.split(' ').collect();
+    let [name, programs @ ..] = words.as_slice() else {
+        return Err(wrong());
+    };
+    let name = match name.strip_prefix('@') {
+        Some(abstract_name) => format!("\0{abstract_name}"),
+        None if name.starts_with('/') => (*name).to_owned(),
+        None => return Err(wrong()),
+    };
+    let example = Example::Unix {
+        name: name.into_bytes(),
+        programs: Programs::read(programs, reads).ok_or_else(wrong)?,
     };
     Ok((example, format!("{text:?}")))
 }

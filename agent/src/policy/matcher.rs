@@ -4,19 +4,20 @@
 //! of a process as anything but bytes, and never read a verdict: which rule wins
 //! is not decided here.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use globset::{Candidate, GlobSet};
 use ipnet::IpNet;
 
-use super::Attempt;
+use super::{Attempt, Listener, Reads, addresses::canonical};
 
-/// The `exec` or `connect` table of a rule. In both, an absent matcher matches
+/// The `exec`, `connect` or `unix` table of a rule. In each, an absent matcher matches
 /// everything.
 #[derive(Clone, Debug)]
 pub(super) enum Matcher {
     Exec(ExecMatcher),
     Connect(ConnectMatcher),
+    Unix(UnixMatcher),
 }
 
 #[derive(Clone, Debug)]
@@ -32,6 +33,15 @@ pub(super) struct ConnectMatcher {
     pub(super) port: Option<Vec<PortRange>>,
     pub(super) protocol: Option<Vec<u32>>,
     pub(super) exe: Option<GlobSet>,
+    pub(super) listener: Option<GlobSet>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct UnixMatcher {
+    /// Over the path, or `@` and the abstract name.
+    pub(super) path: Option<GlobSet>,
+    pub(super) exe: Option<GlobSet>,
+    pub(super) listener: Option<GlobSet>,
 }
 
 /// Ports from `first` to `last`, both included.
@@ -42,7 +52,7 @@ pub(super) struct PortRange {
 }
 
 /// Which attempts with the same cached part a rule matches.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Reach {
     Never,
     Sometimes,
@@ -50,11 +60,23 @@ pub(super) enum Reach {
 }
 
 impl Matcher {
-    /// Whether it looks at the path of a program.
-    pub(super) fn reads_exe(&self) -> bool {
+    /// What it looks at.
+    pub(super) fn reads(&self) -> Reads {
         match self {
-            Self::Exec(matcher) => matcher.exe.is_some(),
-            Self::Connect(matcher) => matcher.exe.is_some(),
+            Self::Exec(matcher) => Reads {
+                exe: matcher.exe.is_some(),
+                ..Reads::default()
+            },
+            Self::Connect(matcher) => Reads {
+                exe: matcher.exe.is_some(),
+                listener: matcher.listener.is_some(),
+                ..Reads::default()
+            },
+            Self::Unix(matcher) => Reads {
+                exe: matcher.exe.is_some(),
+                name: matcher.path.is_some(),
+                listener: matcher.listener.is_some(),
+            },
         }
     }
 
@@ -70,11 +92,26 @@ impl Matcher {
                     port,
                     protocol,
                     exe,
+                    listener,
                     ..
                 },
             ) => {
                 matcher.destination_matches(*address, *port, *protocol)
                     && exe_matches(matcher.exe.as_ref(), exe)
+                    && listener_matches(matcher.listener.as_ref(), *listener)
+            }
+            (
+                Self::Unix(matcher),
+                Attempt::Unix {
+                    name,
+                    exe,
+                    listener,
+                    ..
+                },
+            ) => {
+                name_matches(matcher.path.as_ref(), name)
+                    && exe_matches(matcher.exe.as_ref(), exe)
+                    && listener_matches(matcher.listener.as_ref(), *listener)
             }
             _ => false,
         }
@@ -113,7 +150,16 @@ impl Matcher {
             ) => {
                 if !matcher.destination_matches(*address, *port, *protocol) {
                     Reach::Never
-                } else if matcher.exe.is_some() {
+                } else if matcher.exe.is_some() || matcher.listener.is_some() {
+                    Reach::Sometimes
+                } else {
+                    Reach::Always
+                }
+            }
+            (Self::Unix(matcher), Attempt::Unix { name, .. }) => {
+                if !name_matches(matcher.path.as_ref(), name) {
+                    Reach::Never
+                } else if matcher.exe.is_some() || matcher.listener.is_some() {
                     Reach::Sometimes
                 } else {
                     Reach::Always
@@ -157,16 +203,18 @@ fn any<T>(list: Option<&[T]>, matches: impl Fn(&T) -> bool) -> bool {
     list.is_none_or(|list| list.iter().any(matches))
 }
 
-fn exe_matches(globs: Option<&GlobSet>, exe: &[u8]) -> bool {
-    globs.is_none_or(|globs| globs.is_match_candidate(&Candidate::from_bytes(exe)))
+fn name_matches(globs: Option<&GlobSet>, name: &[u8]) -> bool {
+    match name.strip_prefix(b"\0") {
+        Some(abstract_name) => exe_matches(globs, &[b"@", abstract_name].concat()),
+        None => exe_matches(globs, name),
+    }
 }
 
-/// The address a connect really goes to: one spelling for each destination.
-pub(super) fn canonical(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        // A connect to "any" reaches this host.
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
-        address => address,
-    }
+/// A listener that is not known is none that a rule could mean.
+fn listener_matches(globs: Option<&GlobSet>, listener: Option<Listener<'_>>) -> bool {
+    globs.is_none() || listener.is_some_and(|listener| exe_matches(globs, listener.exe))
+}
+
+fn exe_matches(globs: Option<&GlobSet>, exe: &[u8]) -> bool {
+    globs.is_none_or(|globs| globs.is_match_candidate(&Candidate::from_bytes(exe)))
 }

@@ -19,7 +19,7 @@ use super::{
     matcher::Matcher,
 };
 
-const POLICY_KEYS: &[&str] = &["default", "deadline", "rules"];
+const POLICY_KEYS: &[&str] = &["default", "deadline", "nat64", "rules"];
 
 const RULE_KEYS: &[&str] = &[
     "name",
@@ -32,6 +32,7 @@ const RULE_KEYS: &[&str] = &[
     "max_ttl",
     "exec",
     "connect",
+    "unix",
     "match",
     "not_match",
 ];
@@ -43,6 +44,7 @@ pub(super) fn policy(text: &str) -> Result<Policy, Fault> {
     let mut table = Table::parse(text)?;
     let default = table.take("default");
     let deadline = table.take("deadline");
+    let translators = table.take("nat64");
     let rules = table.take("rules");
     table.finish(POLICY_KEYS)?;
     let default = default.ok_or_else(|| {
@@ -59,6 +61,7 @@ pub(super) fn policy(text: &str) -> Result<Policy, Fault> {
     Ok(Policy {
         default,
         deadline,
+        translators: translators.map_or(Ok(Vec::new()), matchers::translators)?,
         rules,
         sha256: Sha256::digest(text).into(),
     })
@@ -157,18 +160,31 @@ fn rule(value: Value<'_>, default_deadline: Duration) -> Result<Rule, Fault> {
 }
 
 fn take_matcher(table: &mut Table<'_>) -> Result<Matcher, Fault> {
-    match (table.take("exec"), table.take("connect")) {
-        (Some(exec), None) => matchers::exec(exec).map(Matcher::Exec),
-        (None, Some(connect)) => matchers::connect(connect).map(Matcher::Connect),
-        (None, None) => Err(Fault::new(
+    let found = [
+        ("exec", table.take("exec")),
+        ("connect", table.take("connect")),
+        ("unix", table.take("unix")),
+    ];
+    let mut found = found
+        .into_iter()
+        .filter_map(|(kind, value)| Some((kind, value?)));
+    let Some((kind, value)) = found.next() else {
+        return Err(Fault::new(
             table.at,
-            "it says neither exec nor connect",
-            "add exec = { ... } or connect = { ... }",
-        )),
-        (Some(_), Some(connect)) => Err(Fault::new(
-            connect.span().start,
-            "it says both exec and connect",
+            "it says none of exec, connect and unix",
+            "add exec = { ... }, connect = { ... } or unix = { ... }",
+        ));
+    };
+    if let Some((other, value)) = found.next() {
+        return Err(Fault::new(
+            value.span().start,
+            format!("it says both {kind} and {other}"),
             "split it into two rules",
-        )),
+        ));
+    }
+    match kind {
+        "exec" => matchers::exec(value).map(Matcher::Exec),
+        "connect" => matchers::connect(value).map(Matcher::Connect),
+        _ => matchers::unix(value).map(Matcher::Unix),
     }
 }

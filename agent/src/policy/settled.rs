@@ -11,14 +11,14 @@ use super::{Attempt, Policy, Rule, Verdict, matcher::Reach};
 /// Whether `policy` gives the same allow or deny whatever the uncached part of
 /// `attempt` is.
 pub(super) fn settled(policy: &Policy, attempt: &Attempt<'_>) -> bool {
-    let reach = |rule: &Rule| rule.matcher.reach(attempt);
+    let reach = |rule: &Rule| policy.reach(rule, attempt);
     let always = policy
         .rules
         .iter()
         .filter(|rule| reach(rule) == Reach::Always)
         .map(Rule::effect)
         .max();
-    let outcome = always.unwrap_or(policy.fallback());
+    let outcome = always.unwrap_or(policy.fallback(attempt));
     let mut sometimes = policy
         .rules
         .iter()

@@ -99,20 +99,13 @@ fn is(task: TaskKey, found: BorrowedFd<'_>, file: &FileId) -> bool {
     let Ok(seen) = rustix::fs::fstat(found) else {
         return false;
     };
-    let same_inode = inode(found) == Some(file.inode);
+    let same_inode = procfs::inode_number(found) == Some(file.inode);
     FileType::from_raw_mode(seen.st_mode) == FileType::RegularFile
         && same_inode
         && u64::try_from(seen.st_size) == Ok(file.size)
         && seen.st_ctime == file.ctime_sec
         && u32::try_from(seen.st_ctime_nsec) == Ok(file.ctime_nsec)
         && device(task, found) == Some(file.device)
-}
-
-/// The inode number as the kernel has it: overlayfs shows another one in `stat`.
-fn inode(found: BorrowedFd<'_>) -> Option<u64> {
-    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", found.as_raw_fd())).ok()?;
-    let line = info.lines().find_map(|line| line.strip_prefix("ino:"))?;
-    line.trim().parse().ok()
 }
 
 fn device(task: TaskKey, found: BorrowedFd<'_>) -> Option<u32> {

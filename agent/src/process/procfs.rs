@@ -1,9 +1,17 @@
 //! /proc, read with the care it needs: every number may have been reused since
 //! it was learned, so identity is always number and start time together.
 
-use std::{fs, io, os::unix::ffi::OsStringExt as _, path::Path, sync::OnceLock};
+use std::{
+    fs, io,
+    os::{
+        fd::{AsFd as _, AsRawFd as _, BorrowedFd},
+        unix::ffi::OsStringExt as _,
+    },
+    path::Path,
+    sync::OnceLock,
+};
 
-use holdpoint_agent_common::TaskKey;
+use holdpoint_agent_common::{InodeKey, TaskKey};
 use rustix::{
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
     time::{ClockId, clock_gettime},
@@ -210,6 +218,34 @@ pub(crate) fn device_of(path: &Path) -> Option<u32> {
     let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID).ok()?;
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     device_of_mount(&mounts, found.stx_mnt_id)
+}
+
+/// The file at `path` as the kernel names it; `follow` goes through a symbolic link
+/// at its end.
+pub(crate) fn inode_of(path: &Path, follow: bool) -> io::Result<InodeKey> {
+    use rustix::fs::{Mode, OFlags, open};
+    let mut flags = OFlags::PATH | OFlags::CLOEXEC;
+    flags.set(OFlags::NOFOLLOW, !follow);
+    let found = open(path, flags, Mode::empty())?;
+    let unknown = || io::Error::other("its filesystem is not known");
+    let mount = fd_info(found.as_fd(), "mnt_id:").ok_or_else(unknown)?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    Ok(InodeKey {
+        inode: inode_number(found.as_fd()).ok_or_else(unknown)?,
+        device: device_of_mount(&mounts, mount).ok_or_else(unknown)?,
+        padding: 0,
+    })
+}
+
+/// The inode number as the kernel has it: overlayfs shows another one in `stat`.
+pub(super) fn inode_number(found: BorrowedFd<'_>) -> Option<u64> {
+    fd_info(found, "ino:")
+}
+
+fn fd_info(fd: BorrowedFd<'_>, field: &str) -> Option<u64> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
+    let value = info.lines().find_map(|line| line.strip_prefix(field))?;
+    value.trim().parse().ok()
 }
 
 /// Kernel device number of mount `wanted`, from the text of a `mountinfo`.

@@ -12,7 +12,10 @@ use holdpoint_proto::{
 };
 
 use crate::{
-    kernel::{Attempted, Content, Destination, ExecFacts, ProcessFacts, Session, Variable},
+    kernel::{
+        Attempted, Content, Destination, ExecFacts, Facts, Listener, LocalPeer, ProcessFacts,
+        Session, Variable,
+    },
     policy::{Judgement, Policy, Risk, Scope},
 };
 
@@ -105,7 +108,7 @@ pub fn digest_now(
 }
 
 /// The operation, its content not known yet.
-pub fn operation(attempted: &Attempted, exec: ExecFacts) -> v1::Operation {
+pub fn operation(attempted: &Attempted, facts: &Facts, exec: ExecFacts) -> v1::Operation {
     let kind = match attempted {
         Attempted::Exec { file, path, .. } => v1::operation::Kind::Exec(v1::Exec {
             path: path.clone(),
@@ -125,12 +128,20 @@ pub fn operation(attempted: &Attempted, exec: ExecFacts) -> v1::Operation {
             content_sha256: Vec::new(),
             environment: exec.environment.into_iter().map(variable).collect(),
         }),
-        Attempted::Connect(to) => v1::operation::Kind::Connect(connect(to)),
+        Attempted::Connect(to) => v1::operation::Kind::Connect(v1::Connect {
+            listener: facts.listener.as_ref().map(listener),
+            ..connect(to)
+        }),
+        Attempted::Local { peer, name } => v1::operation::Kind::Connect(v1::Connect {
+            listener: facts.listener.as_ref().map(listener),
+            ..local(peer, name, facts.name_is_hosts)
+        }),
     };
     v1::Operation { kind: Some(kind) }
 }
 
-fn connect(to: &Destination) -> v1::Connect {
+/// A connection to `to`.
+pub(crate) fn connect(to: &Destination) -> v1::Connect {
     v1::Connect {
         address: match to.address {
             std::net::IpAddr::V4(address) => address.octets().to_vec(),
@@ -140,6 +151,30 @@ fn connect(to: &Destination) -> v1::Connect {
         protocol: to.protocol.into(),
         network_namespace: to.netns,
         scope_id: to.scope_id,
+        ..v1::Connect::default()
+    }
+}
+
+/// A connection to the local socket `peer`, which is bound to `name`.
+pub(crate) fn local(peer: &LocalPeer, name: &[u8], name_is_hosts: bool) -> v1::Connect {
+    v1::Connect {
+        network_namespace: peer.netns,
+        local: Some(v1::LocalSocket {
+            name: name.to_vec(),
+            name_is_hosts,
+            socket_type: peer.socket_type,
+            uid: peer.uid,
+        }),
+        ..v1::Connect::default()
+    }
+}
+
+fn listener(listener: &Listener) -> v1::Listener {
+    v1::Listener {
+        pid: listener.pid,
+        uid: listener.uid,
+        executable: listener.executable.clone(),
+        executable_is_hosts: listener.executable_is_hosts,
     }
 }
 

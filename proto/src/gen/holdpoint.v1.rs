@@ -782,6 +782,45 @@ pub struct Connect {
     /// Interface index for link-local IPv6 addresses, otherwise 0.
     #[prost(uint32, tag = "5")]
     pub scope_id: u32,
+    /// Set if it goes to a local (unix) socket; the fields above are then empty, but for
+    /// the network namespace.
+    #[prost(message, optional, tag = "6")]
+    pub local: ::core::option::Option<LocalSocket>,
+    /// Who answers, of a connection within the host; not set if that is not known.
+    #[prost(message, optional, tag = "7")]
+    pub listener: ::core::option::Option<Listener>,
+}
+/// A local (unix) socket, as the one it is and not as the name that led to it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LocalSocket {
+    /// What it is bound to: a path, or with a NUL before it a name of the abstract kind.
+    /// Empty if to nothing, or not known.
+    #[prost(bytes = "vec", tag = "1")]
+    pub name: ::prost::alloc::vec::Vec<u8>,
+    /// The name is a path that leads to this socket on the host.
+    #[prost(bool, tag = "2")]
+    pub name_is_hosts: bool,
+    /// 1 stream, 2 datagrams, 5 packets in sequence.
+    #[prost(uint32, tag = "3")]
+    pub socket_type: u32,
+    /// User that made it.
+    #[prost(uint32, tag = "4")]
+    pub uid: u32,
+}
+/// The process that answers a connection within the host, as it was when the
+/// operation stopped.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Listener {
+    #[prost(uint32, tag = "1")]
+    pub pid: u32,
+    #[prost(uint32, tag = "2")]
+    pub uid: u32,
+    /// Empty if it cannot be told.
+    #[prost(bytes = "vec", tag = "3")]
+    pub executable: ::prost::alloc::vec::Vec<u8>,
+    /// The host's file of that path is that program.
+    #[prost(bool, tag = "4")]
+    pub executable_is_hosts: bool,
 }
 /// One process, as the kernel named it when the operation stopped.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,10 +1,11 @@
 //! Operations that the kernel settled alone, as events.
 
-use std::net::IpAddr;
-
 use holdpoint_proto::v1::{self, operation::Kind};
 
-use crate::kernel::{Cause, Destination, FileId, Observed, ObservedEnd, ObservedOperation, Route};
+use crate::{
+    kernel::{Cause, FileId, Observed, ObservedEnd, ObservedOperation, Route},
+    ruling::context,
+};
 
 /// What is told of `observed`.
 pub(super) fn event(observed: &Observed, session: Option<v1::Session>) -> v1::OperationEvent {
@@ -72,7 +73,8 @@ fn operation(operation: &ObservedOperation) -> (Option<v1::Operation>, bool) {
             };
             (Kind::Exec(exec), *argv_cut)
         }
-        ObservedOperation::Connect(to) => (Kind::Connect(connect(to)), false),
+        ObservedOperation::Connect(to) => (Kind::Connect(context::connect(to)), false),
+        ObservedOperation::Local(peer) => (Kind::Connect(context::local(peer, b"", false)), false),
         ObservedOperation::Route { .. } | ObservedOperation::Unknown => return (None, false),
     };
     (Some(v1::Operation { kind: Some(kind) }), cut)
@@ -88,19 +90,6 @@ fn identity(file: &FileId) -> v1::FileIdentity {
             .saturating_mul(1_000_000_000)
             .saturating_add(file.ctime_nsec.into()),
         size: file.size,
-    }
-}
-
-fn connect(to: &Destination) -> v1::Connect {
-    v1::Connect {
-        address: match to.address {
-            IpAddr::V4(address) => address.octets().to_vec(),
-            IpAddr::V6(address) => address.octets().to_vec(),
-        },
-        port: to.port.into(),
-        protocol: to.protocol.into(),
-        network_namespace: to.netns,
-        scope_id: to.scope_id,
     }
 }
 

@@ -79,13 +79,15 @@ const ENDS: [(&str, &str, Required); 13] = [
         Required::IfThere,
     ),
 ];
-const HOOKS: [(&str, &str, Required); 40] = [
+const HOOKS: [(&str, &str, Required); 43] = [
     ("inherit_label", "task_alloc", Required::Yes),
     ("compare_arguments", "bprm_committed_creds", Required::Yes),
     ("tag_socket", "socket_post_create", Required::Yes),
     ("gate_exec", "bprm_check_security", Required::Yes),
     ("gate_connect", "socket_connect", Required::Yes),
     ("gate_send", "socket_sendmsg", Required::Yes),
+    ("gate_local_connect", "unix_stream_connect", Required::Yes),
+    ("gate_local_send", "unix_may_send", Required::Yes),
     ("gate_socket", "socket_create", Required::Yes),
     ("gate_listen", "socket_listen", Required::Yes),
     ("gate_option", "socket_setsockopt", Required::Yes),
@@ -120,6 +122,7 @@ const HOOKS: [(&str, &str, Required); 40] = [
     ("gate_key", "key_alloc", Required::Yes),
     ("gate_prctl", "task_prctl", Required::Yes),
     ("gate_ioctl", "file_ioctl", Required::Yes),
+    ("gate_compat_ioctl", "file_ioctl_compat", Required::IfThere),
 ];
 
 /// Whether a kernel may lack the function.

@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 use aya::maps::{Array, HashMap, InodeStorage, MapData, MapError, PerCpuArray};
 use holdpoint_agent_common::{
     Answer, CachedVerdict, Control, Event, InodeKey, LOST_RATE, LOST_ROOM, Label, OperationKey,
-    PENDING_CAPACITY, Pending, Protection, Session, StartupName, TaskKey, Telling, Ticket,
-    VerdictKey,
+    PENDING_CAPACITY, Pending, Protection, Session, StartupKind, StartupName, TaskKey, Telling,
+    Ticket, VerdictKey,
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -215,18 +215,30 @@ impl Maps {
     /// Takes paths below homes for those of startup files.
     pub(super) fn name_startup_files(
         &self,
-        names: impl Iterator<Item = StartupName>,
+        names: &[(StartupName, StartupKind)],
     ) -> Result<(), GateError> {
         let mut map = lock(&self.startup);
-        for name in names {
-            map.insert(name, 1, 0)
+        for (name, kind) in names {
+            map.insert(name, *kind as u32, 0)
                 .map_err(at("name a startup file", "STARTUP"))?;
+        }
+        let known: Vec<StartupName> = map
+            .keys()
+            .collect::<Result<_, _>>()
+            .map_err(at("list", "STARTUP"))?;
+        for stale in known {
+            if names.iter().all(|(name, _)| *name != stale) {
+                found(map.remove(&stale)).map_err(at("remove a name", "STARTUP"))?;
+            }
         }
         Ok(())
     }
 
     /// Keeps exactly `inodes` from tracked tasks.
-    pub(super) fn protect(&self, inodes: &[(InodeKey, Protection)]) -> Result<(), GateError> {
+    pub(super) fn protect(
+        &self,
+        inodes: &std::collections::HashMap<InodeKey, Protection>,
+    ) -> Result<(), GateError> {
         let mut map = lock(&self.protected);
         for (inode, protection) in inodes {
             map.insert(inode, *protection as u32, 0)
@@ -237,7 +249,7 @@ impl Maps {
             .collect::<Result<_, _>>()
             .map_err(at("list", "PROTECTED"))?;
         for stale in known {
-            if inodes.iter().all(|(inode, _)| *inode != stale) {
+            if !inodes.contains_key(&stale) {
                 found(map.remove(&stale)).map_err(at("remove a file", "PROTECTED"))?;
             }
         }

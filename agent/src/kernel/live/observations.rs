@@ -14,7 +14,9 @@ pub(super) fn read(record: &[u8]) -> Result<Observed, NotUnderstood> {
     let mut observed = parse(record)?;
     if matches!(
         observed.operation,
-        ObservedOperation::Connect(_) | ObservedOperation::Route { .. }
+        ObservedOperation::Connect(_)
+            | ObservedOperation::Local(_)
+            | ObservedOperation::Route { .. }
     ) {
         let task = observed.task;
         observed.executable = process::program(&format!("/proc/{}/task/{}", task.tgid, task.tid));

@@ -5,8 +5,8 @@
 //! called again at each start.
 
 use std::{
-    collections::BTreeMap,
-    os::unix::fs::MetadataExt as _,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -57,6 +57,7 @@ impl Protect {
             .map(|path| (PathBuf::from(path), Protection::Startup))
             .chain(homes)
             .collect();
+        all.insert(PathBuf::from("/etc"), Protection::Etc);
         let installed = INSTALLED
             .into_iter()
             .map(|(path, protection)| (PathBuf::from(path), protection));
@@ -77,11 +78,18 @@ impl Protect {
 
     /// Tells the kernel.
     pub(super) fn apply(&self, maps: &Maps) -> Result<(), GateError> {
-        let mut inodes = Vec::new();
+        let mut inodes = HashMap::new();
         for (path, protection) in &self.0 {
+            let startup = is_startup(*protection);
+            if *protection == Protection::Startup && host::magic_of(path) == Some(OVERLAYFS) {
+                // Files of different layers may have the same number there, and
+                // whoever is not the daemon's enemy must not be hit.
+                debug!(path = %path.display(), "not kept: it is on overlayfs");
+                continue;
+            }
             // Through symbolic links: what counts is the file that is used.
-            let metadata = match std::fs::metadata(path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            match process::inode_of(path, true) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     debug!(path = %path.display(), "not there to be protected");
                     continue;
                 }
@@ -89,27 +97,89 @@ impl Protect {
                     warn!(path = %path.display(), %error, "not kept from sessions");
                     continue;
                 }
-                Ok(metadata) => metadata,
-            };
-            let Some(device) = process::device_of(path) else {
-                warn!(path = %path.display(), "not kept from sessions: its filesystem is unknown");
-                continue;
-            };
-            let startup = matches!(protection, Protection::Startup | Protection::Home);
-            if startup && host::magic_of(path) == Some(OVERLAYFS) {
-                // Files of different layers may have the same number there, and
-                // whoever is not the daemon's enemy must not be hit.
-                debug!(path = %path.display(), "not kept: it is on overlayfs");
-                continue;
+                Ok(key) => {
+                    inodes.insert(key, *protection);
+                }
             }
-            let key = InodeKey {
-                inode: metadata.ino(),
-                device,
-                padding: 0,
+            let protection = if startup {
+                Protection::AboveStartup
+            } else {
+                Protection::Above
             };
-            inodes.push((key, *protection));
+            for leading in leading_to(path) {
+                // One that goes meanwhile leads nowhere.
+                if let Ok(key) = process::inode_of(&leading, false) {
+                    keep_place(&mut inodes, key, protection);
+                }
+            }
         }
-        maps.name_startup_files(startup::names())?;
+        maps.name_startup_files(&startup::names().collect::<Vec<_>>())?;
         maps.protect(&inodes)
+    }
+}
+
+const fn is_startup(protection: Protection) -> bool {
+    matches!(
+        protection,
+        Protection::Startup | Protection::Home | Protection::Etc
+    )
+}
+
+/// What is protected otherwise keeps its place by that.
+fn keep_place(inodes: &mut HashMap<InodeKey, Protection>, key: InodeKey, as_what: Protection) {
+    let known = inodes.entry(key).or_insert(as_what);
+    if matches!(known, Protection::AboveStartup) {
+        *known = as_what;
+    }
+}
+
+/// All that leads to `path`: folders and symbolic links, as it is written and as it
+/// is resolved.
+fn leading_to(path: &Path) -> BTreeSet<PathBuf> {
+    let resolved = path.canonicalize().ok();
+    let link = path.is_symlink().then(|| path.to_owned());
+    path.ancestors()
+        .skip(1)
+        .chain(resolved.iter().flat_map(|path| path.ancestors().skip(1)))
+        .map(Path::to_owned)
+        .chain(link)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_and_links_lead_to_a_file() {
+        let place = tempfile::tempdir().unwrap();
+        let place = place.path().canonicalize().unwrap();
+        std::fs::create_dir_all(place.join("real/deep")).unwrap();
+        std::fs::write(place.join("real/deep/file"), "").unwrap();
+        std::os::unix::fs::symlink("real", place.join("alias")).unwrap();
+        let leading = leading_to(&place.join("alias/deep/file"));
+        for expected in ["", "alias", "alias/deep", "real", "real/deep"] {
+            let expected = place.join(expected);
+            let expected = expected.components().as_path();
+            assert!(leading.contains(expected), "{}", expected.display());
+        }
+        assert!(!leading.contains(&place.join("real/deep/file")));
+    }
+
+    #[test]
+    fn what_leads_to_the_daemons_is_the_daemons() {
+        let key = InodeKey::default();
+        let mut inodes = HashMap::new();
+        for (given, expected) in [
+            (Protection::AboveStartup, Protection::AboveStartup),
+            (Protection::Above, Protection::Above),
+            (Protection::AboveStartup, Protection::Above),
+        ] {
+            keep_place(&mut inodes, key, given);
+            assert_eq!(inodes.get(&key), Some(&expected));
+        }
+        inodes.insert(key, Protection::Etc);
+        keep_place(&mut inodes, key, Protection::Above);
+        assert_eq!(inodes.get(&key), Some(&Protection::Etc));
     }
 }

@@ -1,64 +1,81 @@
 //! Startup files: what others run or read later, and so would run for a session
 //! that changed them.
 //!
-//! Two lists: the host's own, by what is there, and those of each home, by name,
-//! whether they are there or not. What a person or a program starts from other
+//! Those in /etc and in each home are known by name, whether they are there or not;
+//! others of the host by what is there. What a person or a program starts from other
 //! places (hooks of a repository, a build's files) is not among them.
 
 use std::path::{Path, PathBuf};
 
-use holdpoint_agent_common::StartupName;
+use holdpoint_agent_common::{Protection, StartupKind, StartupName};
 
-/// Of the host: schedules, units, what shells and logins read, what the loader and
-/// the kernel's helpers read, who may become whom.
-pub(super) const OF_THE_HOST: [&str; 43] = [
+/// Of the host outside of /etc: what boots it, units, schedules.
+pub(super) const OF_THE_HOST: [&str; 8] = [
     "/boot",
-    "/etc/at.allow",
-    "/etc/bash.bashrc",
-    "/etc/binfmt.d",
-    "/etc/cron.d",
-    "/etc/cron.daily",
-    "/etc/cron.hourly",
-    "/etc/cron.monthly",
-    "/etc/cron.weekly",
-    "/etc/crontab",
-    "/etc/environment",
-    "/etc/group",
-    "/etc/init.d",
-    "/etc/kernel",
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
-    "/etc/ld.so.preload",
-    "/etc/modprobe.d",
-    "/etc/modules-load.d",
-    "/etc/network",
-    "/etc/pam.d",
-    "/etc/passwd",
-    "/etc/profile",
-    "/etc/profile.d",
-    "/etc/rc.local",
-    "/etc/request-key.conf",
-    "/etc/request-key.d",
-    "/etc/security",
-    "/etc/shadow",
-    "/etc/ssh",
-    "/etc/sudoers",
-    "/etc/sudoers.d",
-    "/etc/sysctl.d",
-    "/etc/systemd",
-    "/etc/tmpfiles.d",
-    "/etc/udev",
-    "/etc/xdg/autostart",
-    "/etc/zsh",
+    "/boot/efi",
+    "/boot/firmware",
+    "/efi",
     "/usr/lib/systemd",
     "/usr/lib/udev",
     "/var/spool/at",
     "/var/spool/cron",
 ];
 
+/// Of /etc: schedules, units, what shells and logins read, what the loader, the boot
+/// loader and the kernel's helpers read, who may become whom.
+const OF_ETC: [&str; 48] = [
+    "at.allow",
+    "at.deny",
+    "bash.bashrc",
+    "binfmt.d",
+    "cron.allow",
+    "cron.d",
+    "cron.daily",
+    "cron.deny",
+    "cron.hourly",
+    "cron.monthly",
+    "cron.weekly",
+    "crontab",
+    "default/grub",
+    "default/grub.d",
+    "environment",
+    "group",
+    "grub.d",
+    "init.d",
+    "kernel",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "ld.so.preload",
+    "modprobe.d",
+    "modules-load.d",
+    "network",
+    "pam.conf",
+    "pam.d",
+    "passwd",
+    "profile",
+    "profile.d",
+    "rc.local",
+    "request-key.conf",
+    "request-key.d",
+    "security",
+    "shadow",
+    "ssh",
+    "sudo.conf",
+    "sudoers",
+    "sudoers.d",
+    "sysctl.conf",
+    "sysctl.d",
+    "systemd",
+    "tmpfiles.d",
+    "udev",
+    "xdg/autostart",
+    "xdg/systemd",
+    "zsh",
+];
+
 /// Of a home, from there.
-const OF_A_HOME: [&str; 31] = [
+const OF_A_HOME: [&str; 32] = [
     ".bash_aliases",
     ".bash_login",
     ".bash_logout",
@@ -90,14 +107,25 @@ const OF_A_HOME: [&str; 31] = [
     ".zlogin",
     ".zprofile",
     ".zshenv",
+    ".zshrc",
 ];
 
-/// Of a home, as the kernel compares them.
-pub(super) fn names() -> impl Iterator<Item = StartupName> {
-    OF_A_HOME
-        .into_iter()
-        .chain([".zshrc"])
-        .filter_map(StartupName::new)
+/// All that are known by name, as the kernel compares them, and what leads to them.
+pub(super) fn names() -> impl Iterator<Item = (StartupName, StartupKind)> {
+    let home = OF_A_HOME.map(|path| (Protection::Home, path));
+    let etc = OF_ETC.map(|path| (Protection::Etc, path));
+    home.into_iter().chain(etc).flat_map(|(place, path)| {
+        let above = Path::new(path)
+            .ancestors()
+            .skip(1)
+            .filter_map(Path::to_str)
+            .filter(|above| !above.is_empty())
+            .map(|above| (above, StartupKind::Above));
+        std::iter::once((path, StartupKind::Itself))
+            .chain(above)
+            .filter_map(move |(path, kind)| Some((StartupName::new(place, path)?, kind)))
+            .collect::<Vec<_>>()
+    })
 }
 
 /// Homes of people and of root, by the local list of accounts. `/` and what is no
@@ -120,11 +148,27 @@ pub(super) fn homes(accounts: &str) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use holdpoint_agent_common::STARTUP_CAPACITY;
+
     use super::*;
 
     #[test]
     fn every_name_fits() {
-        assert_eq!(names().count(), OF_A_HOME.len() + 1);
+        let themselves = names().filter(|(_, kind)| *kind == StartupKind::Itself);
+        assert_eq!(themselves.count(), OF_A_HOME.len() + OF_ETC.len());
+        assert!(names().count() < STARTUP_CAPACITY as usize);
+    }
+
+    #[test]
+    fn nothing_that_leads_to_a_startup_file_is_one_itself() {
+        let all: Vec<_> = names().collect();
+        for (name, kind) in &all {
+            assert!(
+                all.iter()
+                    .all(|(other, as_what)| other != name || as_what == kind),
+                "{name:?}"
+            );
+        }
     }
 
     #[test]

@@ -42,6 +42,8 @@ impl Surroundings {
             },
             process_start_ns: task.start_ns,
             ancestry: Vec::new(),
+            listener: None,
+            name_is_hosts: false,
             exec: exec.map(|exec| ExecFacts {
                 environment_sha256: self.digest(),
                 environment: self.environment.iter().map(|text| variable(text)).collect(),

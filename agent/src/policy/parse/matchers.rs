@@ -1,15 +1,15 @@
-//! The `exec` and `connect` tables of a rule.
+//! The `exec`, `connect` and `unix` tables of a rule.
 
 use std::net::IpAddr;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
     super::{
         document::{Table, Text, Value, list, text},
         error::Fault,
-        matcher::{ConnectMatcher, ExecMatcher},
+        matcher::{ConnectMatcher, ExecMatcher, UnixMatcher},
     },
     values,
 };
@@ -18,7 +18,7 @@ pub(super) fn exec(value: Value<'_>) -> Result<ExecMatcher, Fault> {
     let mut table = Table::from_value(value, "exec")?;
     let empty = !["exe", "argv"].iter().any(|key| table.contains(key));
     let at = table.at;
-    let exe = take_globs(&mut table)?;
+    let exe = take_globs(&mut table, "exe")?;
     let argv = table
         .take_list("argv")?
         .map(|elements| elements.into_iter().map(alternatives).collect())
@@ -31,14 +31,15 @@ pub(super) fn exec(value: Value<'_>) -> Result<ExecMatcher, Fault> {
 }
 
 pub(super) fn connect(value: Value<'_>) -> Result<ConnectMatcher, Fault> {
-    const KEYS: &[&str] = &["cidr", "port", "protocol", "exe"];
+    const KEYS: &[&str] = &["cidr", "port", "protocol", "exe", "listener"];
     let mut table = Table::from_value(value, "connect")?;
     let empty = !KEYS.iter().any(|key| table.contains(key));
     let at = table.at;
     let cidr = each(table.take_list("cidr")?, network)?;
     let port = each(table.take_list("port")?, values::port)?;
     let protocol = each(table.take_list("protocol")?, values::protocol)?;
-    let exe = take_globs(&mut table)?;
+    let exe = take_globs(&mut table, "exe")?;
+    let listener = take_globs(&mut table, "listener")?;
     table.finish(KEYS)?;
     if empty {
         return Err(says_nothing(
@@ -52,6 +53,26 @@ pub(super) fn connect(value: Value<'_>) -> Result<ConnectMatcher, Fault> {
         port,
         protocol: protocol.map(|numbers| numbers.into_iter().flatten().collect()),
         exe,
+        listener,
+    })
+}
+
+pub(super) fn unix(value: Value<'_>) -> Result<UnixMatcher, Fault> {
+    const KEYS: &[&str] = &["path", "exe", "listener"];
+    let mut table = Table::from_value(value, "unix")?;
+    let empty = !KEYS.iter().any(|key| table.contains(key));
+    let at = table.at;
+    let path = take_globs(&mut table, "path")?;
+    let exe = take_globs(&mut table, "exe")?;
+    let listener = take_globs(&mut table, "listener")?;
+    table.finish(KEYS)?;
+    if empty {
+        return Err(says_nothing(at, "unix", "path = [\"/**\", \"@**\"]"));
+    }
+    Ok(UnixMatcher {
+        path,
+        exe,
+        listener,
     })
 }
 
@@ -95,48 +116,57 @@ fn argument(value: Value<'_>) -> Result<String, Fault> {
     Ok(argument.value)
 }
 
-fn take_globs(table: &mut Table<'_>) -> Result<Option<GlobSet>, Fault> {
-    let Some(values) = table.take_list("exe")? else {
+/// Globs over absolute paths; those of `path` may be abstract names too.
+fn take_globs(table: &mut Table<'_>, key: &str) -> Result<Option<GlobSet>, Fault> {
+    let Some(values) = table.take_list(key)? else {
         return Ok(None);
     };
     let mut set = GlobSetBuilder::new();
     let mut at = table.at;
     for value in values {
-        let pattern = text(value, "an exe pattern")?;
+        let pattern = text(value, &format!("a pattern of {key}"))?;
         at = pattern.at;
-        check_path(&pattern)?;
+        if key != "path" || !pattern.value.starts_with('@') {
+            check_path(&pattern, key)?;
+        }
         let glob = GlobBuilder::new(&pattern.value)
             .literal_separator(true)
             .backslash_escape(true)
             .build()
-            .map_err(|error| bad_glob(at, &error))?;
+            .map_err(|error| bad_glob(at, key, &error))?;
         set.add(glob);
     }
-    set.build().map(Some).map_err(|error| bad_glob(at, &error))
+    set.build()
+        .map(Some)
+        .map_err(|error| bad_glob(at, key, &error))
 }
 
-fn bad_glob(at: usize, error: &globset::Error) -> Fault {
+fn bad_glob(at: usize, key: &str, error: &globset::Error) -> Fault {
     Fault::new(
         at,
-        format!("bad exe pattern: {}", error.kind()),
+        format!("bad {key} pattern: {}", error.kind()),
         "use *, **, ?, [...] and {a,b}, and a backslash before such a character that is meant \
          literally",
     )
 }
 
 /// Refuses patterns that no path the kernel reports could match.
-fn check_path(pattern: &Text) -> Result<(), Fault> {
+fn check_path(pattern: &Text, key: &str) -> Result<(), Fault> {
     let wrong = |problem: &str, mend: &str| {
         Err(Fault::new(
             pattern.at,
-            format!("the exe pattern {:?} {problem}", pattern.value),
+            format!("the {key} pattern {:?} {problem}", pattern.value),
             mend,
         ))
     };
     let Some(rest) = pattern.value.strip_prefix('/') else {
         return wrong(
             "is no absolute path",
-            "begin it with \"/\"; write \"/**/curl\" for any directory",
+            if key == "path" {
+                "begin it with \"/\", or with \"@\" for a name of the abstract kind"
+            } else {
+                "begin it with \"/\"; write \"/**/curl\" for any directory"
+            },
         );
     };
     if rest.contains('\0') || rest.split('/').any(|part| matches!(part, "" | "." | "..")) {
@@ -147,6 +177,24 @@ fn check_path(pattern: &Text) -> Result<(), Fault> {
         );
     }
     Ok(())
+}
+
+/// The networks of `nat64`.
+pub(super) fn translators(value: Value<'_>) -> Result<Vec<Ipv6Net>, Fault> {
+    list(value, "nat64")?
+        .into_iter()
+        .map(|value| {
+            let at = value.span().start;
+            match network(value)? {
+                IpNet::V6(network) if network.prefix_len() == 96 => Ok(network),
+                other => Err(Fault::new(
+                    at,
+                    format!("{other} is no prefix of a translator"),
+                    "write the IPv6 network with its 96 bits, like \"2001:db8:64::/96\"",
+                )),
+            }
+        })
+        .collect()
 }
 
 fn network(value: Value<'_>) -> Result<IpNet, Fault> {
