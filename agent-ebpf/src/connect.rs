@@ -3,15 +3,14 @@
 
 use aya_ebpf::{macros::lsm, programs::LsmContext};
 use aya_log_ebpf::debug;
-use holdpoint_agent_common::{Cause, OperationKey, Peer, Route};
+use holdpoint_agent_common::{Cause, OperationKey, Route};
 
 use crate::{
     judge::{Attempt, Caller, REFUSED, clear, judge, tracked},
     kernel::{offset, read},
-    maps::SOCKETS,
     observe,
     peer::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, AF_UNSPEC, canonical},
-    sockets::sk_of,
+    sockets::{own_tag, sk_of},
 };
 
 /// `SS_CONNECTING`: a connect of this socket is under way.
@@ -28,16 +27,14 @@ pub(crate) fn gate_connect(ctx: LsmContext) -> i32 {
     let address: *const u8 = ctx.arg(1);
     let len: i32 = ctx.arg(2);
     let mut attempt = Attempt {
-        operation: OperationKey::connect(Peer::default()),
+        operation: OperationKey::default(),
         path: core::ptr::null_mut(),
         name: core::ptr::null(),
         socket: 0,
         interpreter: false,
     };
-    let verdict = match destination(&caller, socket, address, len) {
-        Ok(Destination::Peer(peer, sk)) => {
-            attempt.operation = OperationKey::connect(peer);
-            attempt.socket = sk;
+    let verdict = match destination(&caller, socket, address, len, &mut attempt) {
+        Ok(Destination::Peer) => {
             if read(socket, offset!(socket_state)) != Ok(CONNECTING) {
                 // Not the one that was interrupted: the kernel may have given its
                 // memory to another socket, and no answer serves a later call.
@@ -66,8 +63,8 @@ pub(crate) fn gate_connect(ctx: LsmContext) -> i32 {
 
 /// Where a connect goes.
 enum Destination {
-    /// To an internet address, by the `struct sock` at that address.
-    Peer(Peer, u64),
+    /// Where the attempt says.
+    Peer,
     /// By a socket of this family that is not the session's.
     Foreign(u16),
     /// Nowhere that is judged.
@@ -80,6 +77,7 @@ fn destination(
     socket: *mut u8,
     address: *const u8,
     len: i32,
+    attempt: &mut Attempt,
 ) -> Result<Destination, Cause> {
     if len < 2 {
         return Err(Cause::Address);
@@ -92,16 +90,14 @@ fn destination(
     if sk.is_null() {
         return Err(Cause::Unreadable);
     }
-    // SAFETY: the verifier knows it as a socket; not null.
-    let tag = unsafe { SOCKETS.get(sk) };
-    if tag.is_null() && !caller.permits(Route::ForeignSocket) {
+    let tag = own_tag(caller, sk);
+    if tag.is_none() && !caller.permits(Route::ForeignSocket) {
         return Ok(Destination::Foreign(family));
     }
     if family == AF_UNSPEC {
         // The end of a connection: where the socket could send is void with it.
-        if !tag.is_null() {
-            // SAFETY: not null; a torn write only asks once more.
-            unsafe { (*tag).epoch = 0 };
+        if let Some(tag) = tag {
+            tag.epoch = 0;
         }
         return Ok(Destination::Unjudged);
     }
@@ -113,6 +109,7 @@ fn destination(
             Err(Cause::Address)
         };
     }
-    let peer = canonical(sk.cast(), family, address, len)?;
-    Ok(Destination::Peer(peer, sk as u64))
+    canonical(sk.cast(), family, address, len, &mut attempt.operation)?;
+    attempt.socket = sk as u64;
+    Ok(Destination::Peer)
 }

@@ -6,15 +6,15 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{helpers::generated::bpf_get_socket_cookie, macros::lsm, programs::LsmContext};
-use holdpoint_agent_common::{Cause, LABEL_CUT, LocalPeer, OperationKey, Route};
+use holdpoint_agent_common::{Cause, LocalPeer, OperationKey, Route};
 
 use crate::{
-    judge::{Attempt, Caller, REFUSED, judge, tracked},
+    judge::{Attempt, Caller, REFUSED, tracked},
     kernel::{offset, read},
-    maps::{CONTROL, SOCKETS},
+    maps::CONTROL,
     observe,
-    send::may_send,
-    sockets::sk_of,
+    send::judge_for,
+    sockets::{own_tag, sk_of},
 };
 
 /// Judges a connection of a stream. The kernel holds a lock of the peer meanwhile,
@@ -45,10 +45,7 @@ pub(crate) fn gate_local_send(ctx: LsmContext) -> i32 {
 
 #[inline(always)]
 fn local(caller: &mut Caller<'_>, from: *mut c_void, to: *mut c_void) -> i32 {
-    // SAFETY: the verifier knows it as a socket; not null.
-    let theirs = unsafe { SOCKETS.get(to) };
-    // SAFETY: not null; a session number never changes.
-    if !theirs.is_null() && unsafe { (*theirs).session } == caller.label.session {
+    if own_tag(caller, to).is_some() {
         return 0;
     }
     let mut attempt = Attempt {
@@ -67,7 +64,8 @@ fn local(caller: &mut Caller<'_>, from: *mut c_void, to: *mut c_void) -> i32 {
             }
             attempt.operation = OperationKey::local(peer);
             attempt.name = name;
-            judge_once(caller, from, &attempt)
+            let ours = own_tag(caller, from);
+            judge_for(caller, ours, &attempt)
         }
     };
     match judged {
@@ -77,27 +75,6 @@ fn local(caller: &mut Caller<'_>, from: *mut c_void, to: *mut c_void) -> i32 {
             REFUSED
         }
     }
-}
-
-/// Judges, unless the socket was let through to this very peer before.
-#[inline(always)]
-fn judge_once(caller: &mut Caller<'_>, from: *mut c_void, attempt: &Attempt) -> Result<i32, Cause> {
-    let epoch = CONTROL.get(0).map_or(0, |control| control.epoch);
-    // SAFETY: the verifier knows it as a socket; not null.
-    let ours = unsafe { SOCKETS.get(from) };
-    // SAFETY: a map value lives as long as the program runs.
-    let Some(ours) = (unsafe { ours.as_mut() }) else {
-        return judge(caller, attempt);
-    };
-    if may_send(ours, epoch, &attempt.operation) && caller.label.flags & LABEL_CUT == 0 {
-        return Ok(0);
-    }
-    let judged = judge(caller, attempt);
-    if judged == Ok(0) {
-        ours.peer = attempt.operation.subject;
-        ours.epoch = epoch;
-    }
-    judged
 }
 
 /// What is known of the socket `sk`, and its `struct unix_address`, null if it has

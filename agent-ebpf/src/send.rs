@@ -5,16 +5,15 @@
 //! nobody is asked for each datagram.
 
 use aya_ebpf::{macros::lsm, programs::LsmContext};
-use holdpoint_agent_common::{Cause, LABEL_CUT, OperationKey, Peer, Route, SocketTag};
+use holdpoint_agent_common::{Cause, LABEL_CUT, OperationKey, Route, SocketTag};
 
 use crate::{
-    judge::{Attempt, REFUSED, judge, tracked},
+    judge::{Attempt, Caller, REFUSED, judge, tracked},
     kernel::{offset, read},
-    maps::{CONTROL, SOCKETS},
+    maps::CONTROL,
     observe,
-    options::route_of_controls,
     peer::{AF_INET, AF_INET6, AF_UNIX, AF_UNSPEC, canonical},
-    sockets::sk_of,
+    sockets::{own_tag, sk_of},
 };
 
 /// `IPPROTO_TCP`, `IPPROTO_MPTCP`: their sockets take an address only to open a
@@ -42,18 +41,15 @@ pub(crate) fn gate_send(ctx: LsmContext) -> i32 {
     if family == AF_UNIX {
         return 0;
     }
-    // SAFETY: the verifier knows it as a socket; not null.
-    let tag = unsafe { SOCKETS.get(sk) };
-    if tag.is_null() && !caller.permits(Route::ForeignSocket) {
+    let tag = own_tag(&caller, sk);
+    if tag.is_none() && !caller.permits(Route::ForeignSocket) {
         return caller.bar(Route::ForeignSocket, [family.into(), 0, 0]);
     }
     if family != AF_INET && family != AF_INET6 {
         return 0;
     }
-    // SAFETY: a map value lives as long as the program runs.
-    let tag = unsafe { tag.as_mut() };
     let mut attempt = Attempt {
-        operation: OperationKey::connect(Peer::default()),
+        operation: OperationKey::default(),
         path: core::ptr::null_mut(),
         name: core::ptr::null(),
         socket: sk as u64,
@@ -62,25 +58,7 @@ pub(crate) fn gate_send(ctx: LsmContext) -> i32 {
     let judged = match aim(sk.cast(), family, message, &mut attempt.operation) {
         Ok(Aim::Nowhere) if caller.label.flags & LABEL_CUT != 0 => Err(Cause::Cut),
         Ok(Aim::Nowhere) => return 0,
-        Ok(Aim::Barred(route)) => return caller.bar(route, [0, 0, 0]),
-        Ok(Aim::Peer) => {
-            let epoch = CONTROL.get(0).map_or(0, |control| control.epoch);
-            match tag {
-                None => judge(&mut caller, &attempt),
-                Some(tag) => {
-                    let known = may_send(tag, epoch, &attempt.operation);
-                    if known && caller.label.flags & LABEL_CUT == 0 {
-                        return 0;
-                    }
-                    let judged = judge(&mut caller, &attempt);
-                    if judged == Ok(0) {
-                        tag.peer = attempt.operation.subject;
-                        tag.epoch = epoch;
-                    }
-                    judged
-                }
-            }
-        }
+        Ok(Aim::Peer) => judge_for(&mut caller, tag, &attempt),
         Err(cause) => Err(cause),
     };
     // No line of the log here: on 6.1 the stack has no room for one.
@@ -99,8 +77,6 @@ enum Aim {
     Nowhere,
     /// Where the operation says.
     Peer,
-    /// Some other way than that leads.
-    Barred(Route),
 }
 
 /// Reads where `message` goes into `operation`: in place, for want of stack.
@@ -112,9 +88,6 @@ fn aim(
     operation: &mut OperationKey,
 ) -> Result<Aim, Cause> {
     let unreadable = |_: i32| Cause::Unreadable;
-    if let Some(route) = route_of_controls(message).map_err(unreadable)? {
-        return Ok(Aim::Barred(route));
-    }
     let name: *const u8 = read(message, offset!(msg_name)).map_err(unreadable)?;
     let len: i32 = read(message, offset!(msg_namelen)).map_err(unreadable)?;
     if name.is_null() || len == 0 {
@@ -137,13 +110,38 @@ fn aim(
         }
         named = AF_INET;
     }
-    *operation = OperationKey::connect(canonical(sk, named, name, len)?);
+    canonical(sk, named, name, len, operation)?;
     Ok(Aim::Peer)
+}
+
+/// Judges what a socket with this `tag` sends, unless it was let through to that very
+/// peer before.
+#[inline(always)]
+pub(crate) fn judge_for(
+    caller: &mut Caller<'_>,
+    tag: Option<&mut SocketTag>,
+    attempt: &Attempt,
+) -> Result<i32, Cause> {
+    let epoch = CONTROL.get(0).map_or(0, |control| control.epoch);
+    let known = tag
+        .as_ref()
+        .is_some_and(|tag| may_send(tag, epoch, &attempt.operation));
+    if known && caller.label.flags & LABEL_CUT == 0 {
+        return Ok(0);
+    }
+    let judged = judge(caller, attempt);
+    if judged == Ok(0)
+        && let Some(tag) = tag
+    {
+        tag.peer = attempt.operation.subject;
+        tag.epoch = epoch;
+    }
+    judged
 }
 
 /// Whether the socket was let through to this destination before.
 #[inline(always)]
-pub(crate) fn may_send(tag: &SocketTag, epoch: u64, operation: &OperationKey) -> bool {
+fn may_send(tag: &SocketTag, epoch: u64, operation: &OperationKey) -> bool {
     let (known, wanted) = (&tag.peer, &operation.subject);
     tag.epoch == epoch
         && known[0] == wanted[0]

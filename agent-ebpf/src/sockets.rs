@@ -7,10 +7,10 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{helpers::generated::bpf_sock_from_file, macros::lsm, programs::LsmContext};
-use holdpoint_agent_common::Route;
+use holdpoint_agent_common::{Route, SocketTag};
 
 use crate::{
-    judge::tracked,
+    judge::{Caller, tracked},
     kernel::{offset, read},
     maps::SOCKETS,
     peer::{AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, AF_VSOCK},
@@ -49,6 +49,17 @@ pub(crate) fn sk_of(socket: *mut u8) -> *mut c_void {
     // SAFETY: a pointer field of a structure the verifier knows, read directly so
     // that it knows the result too.
     unsafe { *field }
+}
+
+/// What is kept with the socket, if a task of the caller's session made it. Another
+/// session's was let through where that one's policy lets it.
+#[inline(always)]
+pub(crate) fn own_tag(caller: &Caller<'_>, sk: *mut c_void) -> Option<&'static mut SocketTag> {
+    // SAFETY: the verifier knows it as a socket; callers give none that is null.
+    let tag = unsafe { SOCKETS.get(sk) };
+    // SAFETY: a map value lives as long as the program runs.
+    let tag = unsafe { tag.as_mut() }?;
+    (tag.session == caller.label.session).then_some(tag)
 }
 
 /// Judges what kind of socket a task makes. Sockets that the kernel makes for
@@ -171,8 +182,7 @@ pub(crate) fn gate_received(ctx: LsmContext) -> i32 {
     let Ok(family) = read::<u16>(sk.cast(), offset!(sock_family)) else {
         return caller.bar(Route::ForeignSocket, [u64::MAX, 0, 0]);
     };
-    // SAFETY: the verifier knows it as a socket; not null.
-    if family == AF_UNIX || !unsafe { SOCKETS.get(sk) }.is_null() {
+    if family == AF_UNIX || own_tag(&caller, sk).is_some() {
         return 0;
     }
     caller.bar(Route::ForeignSocket, [family.into(), 0, 0])

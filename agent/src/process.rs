@@ -13,8 +13,8 @@ mod procfs;
 mod sockets;
 
 pub(crate) use procfs::{
-    all_pids, ancestors, boot_time_ns, end, has_ended, inode_of, is_stopped, program,
-    resume, resume_task, sole_thread, start_ns, state,
+    all_pids, ancestors, boot_time_ns, end, has_ended, inode_of, is_stopped, program, resume,
+    resume_task, sole_thread, start_ns, state,
 };
 
 pub(crate) use sockets::reaching_out;

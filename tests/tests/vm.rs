@@ -25,8 +25,12 @@ mod events;
 mod exec;
 #[path = "vm/label.rs"]
 mod label;
+#[path = "vm/local.rs"]
+mod local;
 #[path = "vm/mechanism.rs"]
 mod mechanism;
+#[path = "vm/network.rs"]
+mod network;
 #[path = "vm/no_module.rs"]
 mod no_module;
 #[path = "vm/routes.rs"]

@@ -26,8 +26,8 @@ use crate::{
     grants::Change,
     holds::{Effect, Ruling},
     kernel::{
-        CANARY_SESSION, ExecFacts, Facts, Gate, Held, HoldId, Losses, Observed, ObservedEnd, ObservedOperation,
-        SessionId,
+        CANARY_SESSION, ExecFacts, Facts, Gate, Held, HoldId, Losses, Observed, ObservedEnd,
+        ObservedOperation, SessionId,
     },
     metrics::Metrics,
     ruling::{self, context},

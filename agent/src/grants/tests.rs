@@ -70,6 +70,7 @@ fn connect(netns: u32) -> v1::RequestContext {
             protocol: 6,
             network_namespace: netns,
             scope_id: 0,
+            ..v1::Connect::default()
         })),
     });
     context

@@ -2,6 +2,7 @@
 //! what is refused at load in `refusals`, what approvals may give in `terms`,
 //! the man page in `manual`.
 
+mod local;
 mod manual;
 mod properties;
 mod refusals;
@@ -36,6 +37,7 @@ fn connect(destination: &str, protocol: u32) -> Attempt<'static> {
         protocol,
         exe: b"/usr/bin/curl",
         exe_is_hosts: true,
+        listener: None,
     }
 }
 
@@ -239,6 +241,7 @@ fn a_path_that_is_not_the_hosts_allows_nothing() {
         protocol: 6,
         exe: b"/bin/curl",
         exe_is_hosts,
+        listener: None,
     };
     assert_eq!(policy.judge(&web(true)).verdict, Verdict::Allow);
     assert_eq!(policy.judge(&web(false)).verdict, Verdict::Hold);

@@ -181,7 +181,7 @@ mod tests {
         let seen = fs::metadata(path).unwrap();
         FileId {
             device: device(this_task(), found.as_fd()).unwrap(),
-            inode: inode(found.as_fd()).unwrap(),
+            inode: procfs::inode_number(found.as_fd()).unwrap(),
             size: seen.size(),
             ctime_sec: seen.ctime(),
             ctime_nsec: u32::try_from(seen.ctime_nsec()).unwrap(),

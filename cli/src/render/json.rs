@@ -184,6 +184,18 @@ fn connect(connect: &Connect) -> Value {
         "protocol_name": operation::protocol_name(connect.protocol),
         "network_namespace": connect.network_namespace,
         "scope_id": connect.scope_id,
+        "local": connect.local.as_ref().map(|local| json!({
+            "name": bytes(&local.name),
+            "name_is_hosts": local.name_is_hosts,
+            "socket_type": local.socket_type,
+            "uid": local.uid,
+        })),
+        "listener": connect.listener.as_ref().map(|listener| json!({
+            "pid": listener.pid,
+            "uid": listener.uid,
+            "executable": bytes(&listener.executable),
+            "executable_is_hosts": listener.executable_is_hosts,
+        })),
     })
 }
 

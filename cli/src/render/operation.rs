@@ -51,8 +51,11 @@ fn exec_line(exec: &Exec) -> String {
     words.join(" ")
 }
 
-/// `tcp 192.0.2.1:443`.
+/// `tcp 192.0.2.1:443`, `unix /run/docker.sock`.
 pub(crate) fn destination(connect: &Connect) -> String {
+    if let Some(local) = &connect.local {
+        return format!("unix {}", socket_name(&local.name));
+    }
     let protocol = protocol_name(connect.protocol).map_or_else(
         || format!("protocol {}", connect.protocol),
         ToOwned::to_owned,
@@ -64,6 +67,25 @@ pub(crate) fn destination(connect: &Connect) -> String {
             "{protocol} to an address that is none, port {}",
             connect.port
         ),
+    }
+}
+
+/// A path, or `@` and a name of the abstract kind.
+pub(crate) fn socket_name(name: &[u8]) -> String {
+    match name.strip_prefix(b"\0") {
+        Some(abstract_name) => escape::word(&[b"@", abstract_name].concat()),
+        None if name.is_empty() => "socket without a name".to_owned(),
+        None => escape::word(name),
+    }
+}
+
+/// What kind of local socket it is.
+pub(crate) fn socket_kind(number: u32) -> String {
+    match number {
+        1 => "stream".to_owned(),
+        2 => "datagrams".to_owned(),
+        5 => "packets in sequence".to_owned(),
+        other => format!("type {other}"),
     }
 }
 

@@ -266,12 +266,36 @@ impl Page {
 
     fn connect(&mut self, connect: &Connect) {
         self.field("Connect", &operation::destination(connect));
-        self.more(&format!(
-            "IP protocol {}, network namespace {}",
-            connect.protocol, connect.network_namespace
-        ));
+        match &connect.local {
+            Some(local) => {
+                self.more(&format!(
+                    "{}, made by uid {}, network namespace {}",
+                    operation::socket_kind(local.socket_type),
+                    local.uid,
+                    connect.network_namespace
+                ));
+                if local.name.starts_with(b"/") && !local.name_is_hosts {
+                    self.more("the path does not lead to this socket on the host");
+                }
+            }
+            None => self.more(&format!(
+                "IP protocol {}, network namespace {}",
+                connect.protocol, connect.network_namespace
+            )),
+        }
         if connect.scope_id != 0 {
             self.more(&format!("through interface {}", connect.scope_id));
+        }
+        match &connect.listener {
+            Some(listener) => {
+                self.field("Listener", &marked(&listener.executable));
+                self.more(&format!("pid {}, uid {}", listener.pid, listener.uid));
+                if !listener.executable_is_hosts {
+                    self.more("the path does not lead to this program on the host");
+                }
+            }
+            None if connect.local.is_some() => self.field("Listener", "not known"),
+            None => {}
         }
     }
 

@@ -125,7 +125,7 @@ fn a_bad_policy_names_file_line_rule_and_mend() {
             ("default = ".to_owned(), &["policy.toml:1", "TOML"]),
             (
                 rule("verdict = \"hold\""),
-                &["policy.toml:2", "\"r\"", "neither exec nor connect"],
+                &["policy.toml:2", "\"r\"", "none of exec, connect and unix"],
             ),
             (
                 rule("verdict = \"hold\"\nexec = { exe = [\"curl\"] }"),

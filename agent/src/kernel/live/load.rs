@@ -79,12 +79,13 @@ const ENDS: [(&str, &str, Required); 13] = [
         Required::IfThere,
     ),
 ];
-const HOOKS: [(&str, &str, Required); 43] = [
+const HOOKS: [(&str, &str, Required); 44] = [
     ("inherit_label", "task_alloc", Required::Yes),
     ("compare_arguments", "bprm_committed_creds", Required::Yes),
     ("tag_socket", "socket_post_create", Required::Yes),
     ("gate_exec", "bprm_check_security", Required::Yes),
     ("gate_connect", "socket_connect", Required::Yes),
+    ("gate_controls", "socket_sendmsg", Required::Yes),
     ("gate_send", "socket_sendmsg", Required::Yes),
     ("gate_local_connect", "unix_stream_connect", Required::Yes),
     ("gate_local_send", "unix_may_send", Required::Yes),

@@ -150,6 +150,7 @@ impl Tried {
                 protocol: *protocol,
                 exe: exe.as_bytes(),
                 exe_is_hosts: *hosts,
+                listener: None,
             },
         }
     }
@@ -280,7 +281,7 @@ proptest! {
         let v4 = std::net::Ipv4Addr::from(address);
         let judge = |address| {
             let attempt = Attempt::Connect {
-                address, port, protocol: 6, exe: b"/a/x", exe_is_hosts: true,
+                address, port, protocol: 6, exe: b"/a/x", exe_is_hosts: true, listener: None,
             };
             let judgement = policy.judge(&attempt);
             (judgement.verdict, named(&judgement), judgement.settled)

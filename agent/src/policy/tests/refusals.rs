@@ -80,7 +80,7 @@ fn in_exec() {
     each_of_rule(&[
         (
             "",
-            "p.toml:2: rule \"r\": it says neither exec nor connect; add exec",
+            "p.toml:2: rule \"r\": it says none of exec, connect and unix; add exec",
         ),
         ("exec = {}", "p.toml:5: rule \"r\": exec is empty; say what"),
         ("connect = {}", "connect is empty"),

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use data_encoding::HEXLOWER;
 use holdpoint_proto::v1::{
-    Connect, Exec, GrantScope, Operation, Process, Risk, Rule, Session, operation::Kind,
+    Connect, Exec, GrantScope, Listener, LocalSocket, Operation, Process, Risk, Rule, Session,
+    operation::Kind,
 };
 
 use super::{
@@ -118,7 +119,7 @@ impl Attempt<'_> {
     pub(super) fn in_words(&self, texts: &mut Texts) -> String {
         match self.kind() {
             Some(Kind::Exec(exec)) => format!("exec of {}", texts.shown(&exec.path)),
-            Some(Kind::Connect(connect)) => format!("connect to {}", destination(connect)),
+            Some(Kind::Connect(connect)) => format!("connect to {}", destination(connect, texts)),
             None => "an operation".to_owned(),
         }
     }
@@ -146,7 +147,7 @@ impl Attempt<'_> {
         let mut body = std::mem::take(&mut draft.body).with("actor", actor);
         match self.kind() {
             Some(Kind::Exec(exec)) => body = body.and(launched(texts, exec, self.process)),
-            Some(Kind::Connect(connect)) => body = body.and(opened(connect)),
+            Some(Kind::Connect(connect)) => body = body.and(opened(connect, texts)),
             None => {}
         }
         draft.body = body;
@@ -162,6 +163,11 @@ impl Attempt<'_> {
                 );
             }
             Some(Kind::Connect(connect)) => {
+                if let Some(local) = &connect.local {
+                    let name = socket_name(local, texts);
+                    draft.observe("dst_endpoint.name", Observable::Path, &name);
+                    return;
+                }
                 if let Some(address) = address(connect) {
                     draft.observe("dst_endpoint.ip", Observable::Ip, &address.to_string());
                 }
@@ -200,7 +206,12 @@ impl Attempt<'_> {
             Some(Kind::Connect(connect)) => {
                 object = object
                     .with("network_namespace", connect.network_namespace)
-                    .with("scope_id", connect.scope_id);
+                    .with("scope_id", connect.scope_id)
+                    .maybe("local", connect.local.as_ref().map(local))
+                    .maybe(
+                        "listener",
+                        connect.listener.as_ref().map(|one| listener(one, texts)),
+                    );
             }
             None => {}
         }
@@ -268,21 +279,58 @@ fn launched(texts: &mut Texts, exec: &Exec, caller: Option<&Process>) -> Object 
         .with("launch_type", "Exec")
 }
 
-fn opened(connect: &Connect) -> Object {
+fn opened(connect: &Connect, texts: &mut Texts) -> Object {
+    let info = Object::new()
+        .with("direction_id", 2)
+        .with("direction", "Outbound");
+    if let Some(local) = &connect.local {
+        return Object::new()
+            .with(
+                "dst_endpoint",
+                Object::new().text("name", socket_name(local, texts)),
+            )
+            .with("connection_info", info.text("protocol_name", "unix"));
+    }
     let address = address(connect);
     let endpoint = Object::new()
         .maybe("ip", address.map(|address| address.to_string().into()))
         .with("port", connect.port);
     let version = address.map(|address| if address.is_ipv4() { 4 } else { 6 });
-    let info = Object::new()
-        .with("direction_id", 2)
-        .with("direction", "Outbound")
+    let info = info
         .text("protocol_name", protocol_name(connect.protocol))
         .with("protocol_num", connect.protocol)
         .maybe("protocol_ver_id", version.map(Json::from));
     Object::new()
         .with("dst_endpoint", endpoint)
         .with("connection_info", info)
+}
+
+/// A path, or `@` and a name of the abstract kind.
+fn socket_name(local: &LocalSocket, texts: &mut Texts) -> String {
+    match local.name.strip_prefix(b"\0") {
+        Some(name) => texts.bytes("dst_endpoint.name", &[b"@", name].concat()),
+        None => texts.bytes("dst_endpoint.name", &local.name),
+    }
+}
+
+fn local(local: &LocalSocket) -> Json {
+    Object::new()
+        .with("name_is_hosts", local.name_is_hosts)
+        .with("socket_type", local.socket_type)
+        .with("uid", local.uid)
+        .into()
+}
+
+fn listener(listener: &Listener, texts: &mut Texts) -> Json {
+    Object::new()
+        .with("pid", listener.pid)
+        .with("uid", listener.uid)
+        .text(
+            "executable",
+            texts.bytes("listener.executable", &listener.executable),
+        )
+        .with("executable_is_hosts", listener.executable_is_hosts)
+        .into()
 }
 
 fn address(connect: &Connect) -> Option<IpAddr> {
@@ -293,7 +341,13 @@ fn address(connect: &Connect) -> Option<IpAddr> {
     Some(sixteen.into())
 }
 
-fn destination(connect: &Connect) -> String {
+fn destination(connect: &Connect, texts: &mut Texts) -> String {
+    if let Some(local) = &connect.local {
+        return match local.name.as_slice() {
+            b"" => "a local socket without a name".to_owned(),
+            _ => socket_name(local, texts),
+        };
+    }
     match address(connect) {
         Some(IpAddr::V6(six)) => format!("[{six}]:{}", connect.port),
         Some(IpAddr::V4(four)) => format!("{four}:{}", connect.port),

@@ -79,6 +79,7 @@ fn connect() -> Operation {
             protocol: 6,
             network_namespace: 4_026_531_840,
             scope_id: 0,
+            ..Connect::default()
         })),
     }
 }

@@ -65,6 +65,32 @@ pub(crate) struct ConnectView {
     protocol_name: Option<&'static str>,
     network_namespace: u32,
     scope_id: u32,
+    /// Set if it goes to a local (unix) socket: the address is then null.
+    #[schema(required)]
+    local: Option<LocalSocketView>,
+    /// Who answers, of a connection within the host; null if that is not known.
+    #[schema(required)]
+    listener: Option<ListenerView>,
+}
+
+/// A local (unix) socket.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct LocalSocketView {
+    /// What it is bound to: a path, or with a NUL before it a name of the abstract kind.
+    name: ProcessBytes,
+    /// Whether that is a path that leads to this socket on the host.
+    name_is_hosts: bool,
+    socket_type: u32,
+    uid: u32,
+}
+
+/// The process that answers a connection within the host.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct ListenerView {
+    pid: u32,
+    uid: u32,
+    executable: ProcessBytes,
+    executable_is_hosts: bool,
 }
 
 /// A process, as the kernel named it when the operation stopped.
@@ -137,6 +163,18 @@ impl From<v1::Connect> for ConnectView {
             protocol_name: protocol_name(connect.protocol),
             network_namespace: connect.network_namespace,
             scope_id: connect.scope_id,
+            local: connect.local.map(|local| LocalSocketView {
+                name: local.name.into(),
+                name_is_hosts: local.name_is_hosts,
+                socket_type: local.socket_type,
+                uid: local.uid,
+            }),
+            listener: connect.listener.map(|listener| ListenerView {
+                pid: listener.pid,
+                uid: listener.uid,
+                executable: listener.executable.into(),
+                executable_is_hosts: listener.executable_is_hosts,
+            }),
         }
     }
 }

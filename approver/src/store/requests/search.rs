@@ -32,6 +32,13 @@ pub(super) fn text(context: &RequestContext) -> String {
             if let Ok(address) = address {
                 parts.push(format!("{address}:{}", connect.port).into_bytes());
             }
+            if let Some(local) = &connect.local {
+                let name = local.name.strip_prefix(b"\0");
+                parts.push(name.map_or_else(|| local.name.clone(), |name| [b"@", name].concat()));
+            }
+            if let Some(listener) = &connect.listener {
+                parts.push(listener.executable.clone());
+            }
         }
         None => {}
     }

@@ -79,6 +79,25 @@ export interface Connect {
   protocol_name: string | null;
   network_namespace: number;
   scope_id: number;
+  /** Set if it goes to a local (unix) socket. */
+  local: LocalSocket | null;
+  /** Who answers, of a connection within the host. */
+  listener: Listener | null;
+}
+
+export interface LocalSocket {
+  /** A path, or with a NUL before it a name of the abstract kind. */
+  name: Bytes;
+  name_is_hosts: boolean;
+  socket_type: number;
+  uid: number;
+}
+
+export interface Listener {
+  pid: number;
+  uid: number;
+  executable: Bytes;
+  executable_is_hosts: boolean;
 }
 
 export type Operation = { exec: Exec; connect?: never } | { connect: Connect; exec?: never };

@@ -32,10 +32,14 @@ it("groups digits", () => {
 
 it("names programs and destinations", () => {
   expect(["/usr/bin/curl", "curl", "/", "/tmp/"].map(baseName)).toEqual(["curl", "curl", "/", "/tmp/"]);
-  const to = { port: 443, protocol: 6, protocol_name: "tcp", network_namespace: 1, scope_id: 0 };
+  const to = { port: 443, protocol: 6, protocol_name: "tcp", network_namespace: 1, scope_id: 0, local: null, listener: null };
   expect(destination({ ...to, address: "192.0.2.1" })).toBe("192.0.2.1:443");
   expect(destination({ ...to, address: "fe80::1", scope_id: 2 })).toBe("[fe80::1%2]:443");
   expect(destination({ ...to, address: null })).toBe("unknown address, port 443");
+  const local = { name: "/run/docker.sock", name_is_hosts: true, socket_type: 1, uid: 0 };
+  expect(destination({ ...to, address: null, local })).toBe("/run/docker.sock");
+  expect(destination({ ...to, address: null, local: { ...local, name: "\0x" } })).toBe("@x");
+  expect(destination({ ...to, address: null, local: { ...local, name: "" } })).toBe("socket without a name");
 });
 
 it("takes the beginning of arguments and counts the rest", () => {

@@ -63,14 +63,19 @@ export function baseName(path: string): string {
   return name === "" ? path : name;
 }
 
-/** `192.0.2.1:443`, `[fe80::1%2]:443`. */
-export function destination({ address, port, scope_id }: Connect): string {
+/**
+ * `192.0.2.1:443`, `[fe80::1%2]:443`, `/run/docker.sock`, `@name`. The last two are raw
+ * characters: reveal them before they are shown.
+ */
+export function destination({ address, port, scope_id, local }: Connect): string {
+  if (local) return text(local.name).replace(/^\0/, "@") || "socket without a name";
   if (address === null) return `unknown address, port ${port}`;
   const scoped = scope_id ? `${address}%${scope_id}` : address;
   return scoped.includes(":") ? `[${scoped}]:${port}` : `${scoped}:${port}`;
 }
 
-export function protocol({ protocol_name, protocol: number }: Connect): string {
+export function protocol({ protocol_name, protocol: number, local }: Connect): string {
+  if (local) return "local socket";
   return protocol_name?.toUpperCase() ?? `protocol ${number}`;
 }
 

@@ -20,7 +20,7 @@ it("finds every word somewhere, whatever its case", () => {
 });
 
 it("finds destinations", () => {
-  const connect = { address: "192.0.2.1", port: 443, protocol: 6, protocol_name: "tcp", network_namespace: 1, scope_id: 0 };
+  const connect = { address: "192.0.2.1", port: 443, protocol: 6, protocol_name: "tcp", network_namespace: 1, scope_id: 0, local: null, listener: null };
   const other = { ...request, operation: { connect } } as Request;
   expect(matches(other, "192.0.2.1:443 tcp")).toBe(true);
   expect(matches(other, "curl")).toBe(false);
