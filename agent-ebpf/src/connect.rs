@@ -33,8 +33,9 @@ pub(crate) fn gate_connect(ctx: LsmContext) -> i32 {
         socket: 0,
         interpreter: false,
     };
-    let verdict = match destination(&caller, socket, address, len, &mut attempt) {
-        Ok(Destination::Peer) => {
+    let verdict = match destination(&caller, socket, address, len, &mut attempt.operation) {
+        Ok(Destination::Peer(sk)) => {
+            attempt.socket = sk;
             if read(socket, offset!(socket_state)) != Ok(CONNECTING) {
                 // Not the one that was interrupted: the kernel may have given its
                 // memory to another socket, and no answer serves a later call.
@@ -63,8 +64,8 @@ pub(crate) fn gate_connect(ctx: LsmContext) -> i32 {
 
 /// Where a connect goes.
 enum Destination {
-    /// Where the attempt says.
-    Peer,
+    /// Where the operation says, by the `struct sock` at this address.
+    Peer(u64),
     /// By a socket of this family that is not the session's.
     Foreign(u16),
     /// Nowhere that is judged.
@@ -77,7 +78,7 @@ fn destination(
     socket: *mut u8,
     address: *const u8,
     len: i32,
-    attempt: &mut Attempt,
+    operation: &mut OperationKey,
 ) -> Result<Destination, Cause> {
     if len < 2 {
         return Err(Cause::Address);
@@ -109,7 +110,6 @@ fn destination(
             Err(Cause::Address)
         };
     }
-    canonical(sk.cast(), family, address, len, &mut attempt.operation)?;
-    attempt.socket = sk as u64;
-    Ok(Destination::Peer)
+    canonical(sk.cast(), family, address, len, operation)?;
+    Ok(Destination::Peer(sk as u64))
 }

@@ -533,7 +533,7 @@ impl Held {
             }
             raw::OperationKind::Local => Attempted::Local {
                 peer: pending.operation.local_peer()?,
-                name: pending.path().to_vec(),
+                name: bound_name(pending.path()),
             },
             // Barred or not, never held.
             raw::OperationKind::Route => return None,
@@ -547,6 +547,19 @@ impl Held {
             gid: pending.gid,
             evaluations: pending.evaluations,
         })
+    }
+}
+
+/// What a local socket is bound to. A path ends at its NUL, an abstract name where the
+/// kernel says (`unix(7)`).
+fn bound_name(raw: &[u8]) -> Vec<u8> {
+    match raw {
+        [0, ..] => raw.to_vec(),
+        path => path
+            .split(|byte| *byte == 0)
+            .next()
+            .unwrap_or_default()
+            .to_vec(),
     }
 }
 
@@ -659,6 +672,14 @@ mod tests {
             let interpreted = Interpreted::from_raw(&script(line, b"./x"));
             assert_eq!(interpreted.arguments().unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn a_path_ends_at_its_nul_and_an_abstract_name_may_have_some() {
+        assert_eq!(bound_name(b"/run/x\0"), b"/run/x");
+        assert_eq!(bound_name(b"/run/x"), b"/run/x");
+        assert_eq!(bound_name(b"\0a\0b"), b"\0a\0b");
+        assert_eq!(bound_name(b""), b"");
     }
 
     #[test]

@@ -158,6 +158,7 @@ pub(super) fn denied_connect() -> Request {
         protocol: 6,
         network_namespace: 4_026_531_840,
         scope_id: 2,
+        ..Connect::default()
     });
     let caller = process(302, b"/usr/bin/curl", &[b"curl", b"https://[fe80::1]/"]);
     let mut request = request("0298f1a2-0000-7000-8000-00000000000c", kind, caller);

@@ -18,11 +18,11 @@ use std::{
 
 use holdpoint_proto::v1::{Connect, Outcome, Request, RequestState, operation::Kind};
 use holdpoint_tests::{
-    guest::{Guest, Place, Stack, guest, reviews::kind, session::Session},
+    guest::{Guest, Place, Stack, guest, reviews::kind, session::Session, stack::SOCKET},
     patience::wait_until,
 };
 use nix::sys::socket::{
-    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, bind, listen, recv, socket,
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
 };
 
 /// Does what it is asked, for whoever asks: here it counts.
@@ -198,20 +198,14 @@ fn a_broker_that_takes_packets_is_asked_about_root() {
     let socket = socket(
         AddressFamily::Unix,
         SockType::SeqPacket,
-        SockFlag::SOCK_NONBLOCK,
+        SockFlag::empty(),
         None,
     )
     .unwrap();
     bind(socket.as_raw_fd(), &UnixAddr::new(path.as_str()).unwrap()).unwrap();
     listen(&socket, Backlog::new(8).unwrap()).unwrap();
     everybodys(&path);
-    let broker = Broker::serve(move || {
-        let client = rustix::net::accept(&socket)?;
-        let mut word = [0; 8];
-        let length = recv(client.as_raw_fd(), &mut word, MsgFlags::empty())?;
-        assert_eq!(&word[..length], b"act");
-        Ok(1)
-    });
+    let broker = Broker::of_streams(UnixListener::from(socket));
     is_held(
         &mut guest,
         &[&attack, "packets", &path],
@@ -366,19 +360,11 @@ fn no_restart_is_seen_by_a_program_root() {
 #[test]
 #[ignore = "needs a guest: cargo xtask test --only vm"]
 fn the_daemons_socket_is_out_of_reach_root() {
-    let (mut guest, place, attack) = start("daemon");
-    let path = "/run/holdpoint/control.sock";
-    drop(place);
-    let place = Place::new("local-daemon");
-    let attack_of_root = place.copy("attack-local", "attack-local");
-    drop(attack);
-    let done = guest
-        .root_session(&[&attack_of_root, "many", "1", path])
-        .wait();
+    let (mut guest, _place, attack) = start("daemon");
+    let path = SOCKET;
+    let done = guest.root_session(&[&attack, "many", "1", path]).wait();
     assert_eq!(done.stdout, "many errno 1\nmany errno 1\n", "{done:?}");
-    let done = guest
-        .free_root(&[&attack_of_root, "many", "1", path])
-        .wait();
+    let done = guest.free_root(&[&attack, "many", "1", path]).wait();
     assert_eq!(done.stdout, "many errno 0\n", "{done:?}");
 }
 

@@ -29,21 +29,11 @@ const fn open(id: &'static str, kernels: Range<Series>, what: &'static str) -> O
 /// In the order of the document.
 #[rustfmt::skip]
 pub(crate) const ROUTES: &[OpenRoute] = &[
-    open("A16", ALL, "unix sockets of programs that act for the caller"),
-    open("A17", ALL, "unix datagrams to programs that act for the caller"),
-    open("A18", ALL, "unix sockets reached under another path"),
     open("A19", ALL, "files that others run later: cron, .bashrc, user units, hooks"),
-    open("A21", ALL, "network configuration by netlink or ioctl, as root"),
     open("A24", ALL, "data in the names that the resolver is asked for"),
-    open("A25", ALL, "proxies and forwards that listen on loopback"),
-    open("A26", ALL, "other addresses of this host under the unspecified one"),
     open("A29", ALL, "tunnels, VPNs and changed routes under an approved address"),
     open("A32", ALL, "addresses rewritten by other eBPF programs (cluster networks)"),
-    open("A33", ALL, "IPv4 destinations spelled for a NAT64 translator"),
-    open("A34", ALL, "packets by a path of the sender, through IPv6 flow labels"),
-    open("A36", ALL, "choosing the interface by which an approved address is reached"),
     open("A39", ALL, "automounts by host name, and mounted network shares"),
-    open("A41", ALL, "a few bytes in multicast joins to the local network"),
     open("A42", ALL, "passing for a program that may connect"),
     open("B1", ALL, "running a program through the dynamic loader"),
     open("B2", ALL, "code given to interpreters as an argument"),

@@ -24,6 +24,7 @@ fn every_key_is_in_the_page() {
         format!("{rule}exec = {{ exe = [\"/a\"] }}\nno_key = 1"),
         format!("{rule}exec = {{ exe = [\"/a\"], no_key = 1 }}"),
         format!("{rule}connect = {{ port = [1], no_key = 1 }}"),
+        format!("{rule}unix = {{ path = [\"/a\"], no_key = 1 }}"),
     ] {
         let keys = keys(&text);
         assert!(keys.len() > 1, "{keys:?}");
