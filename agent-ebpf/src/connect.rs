@@ -26,21 +26,21 @@ pub(crate) fn gate_connect(ctx: LsmContext) -> i32 {
     let socket: *mut u8 = ctx.arg(0);
     let address: *const u8 = ctx.arg(1);
     let len: i32 = ctx.arg(2);
-    let mut attempt = Attempt {
-        operation: OperationKey::default(),
-        path: core::ptr::null_mut(),
-        name: core::ptr::null(),
-        socket: 0,
-        interpreter: false,
-    };
-    let verdict = match destination(&caller, socket, address, len, &mut attempt.operation) {
+    let mut operation = OperationKey::default();
+    let verdict = match destination(&caller, socket, address, len, &mut operation) {
         Ok(Destination::Peer(sk)) => {
-            attempt.socket = sk;
             if read(socket, offset!(socket_state)) != Ok(CONNECTING) {
                 // Not the one that was interrupted: the kernel may have given its
                 // memory to another socket, and no answer serves a later call.
                 clear(caller.label);
             }
+            let attempt = Attempt {
+                operation: &operation,
+                path: core::ptr::null_mut(),
+                name: core::ptr::null(),
+                socket: sk,
+                interpreter: false,
+            };
             judge(&mut caller, &attempt)
         }
         Ok(Destination::Foreign(family)) => {
@@ -52,7 +52,7 @@ pub(crate) fn gate_connect(ctx: LsmContext) -> i32 {
     let verdict = match verdict {
         Ok(verdict) => verdict,
         Err(cause) => {
-            observe::operation(&caller, Some(cause), &attempt.operation);
+            observe::operation(&caller, Some(cause), &operation);
             REFUSED
         }
     };

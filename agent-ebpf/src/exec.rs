@@ -37,22 +37,22 @@ pub(crate) fn gate_exec(ctx: LsmContext) -> i32 {
     let file = unsafe { *field };
     // SAFETY: the address of the path inside the file; not read here.
     let path = unsafe { file.add(offset!(file_path)) };
-    let mut attempt = Attempt {
-        operation: OperationKey::default(),
-        path,
-        name: core::ptr::null(),
-        socket: 0,
-        interpreter: false,
-    };
+    let mut operation = OperationKey::default();
     let judged = match file_id(file) {
         Err(_) => Err(Cause::Unreadable),
         Ok(id) => {
-            attempt.operation = OperationKey::exec(id, 0);
+            operation = OperationKey::exec(id, 0);
             match ordinary(&caller, file).and_then(|()| script(caller.label, bprm)) {
                 Err(cause) => Err(cause),
                 Ok((interpreter, script)) => {
-                    attempt.operation.script = script;
-                    attempt.interpreter = interpreter;
+                    operation.script = script;
+                    let attempt = Attempt {
+                        operation: &operation,
+                        path,
+                        name: core::ptr::null(),
+                        socket: 0,
+                        interpreter,
+                    };
                     judge(&mut caller, &attempt)
                 }
             }
@@ -61,7 +61,7 @@ pub(crate) fn gate_exec(ctx: LsmContext) -> i32 {
     let verdict = match judged {
         Ok(verdict) => verdict,
         Err(cause) => {
-            observe::refused_exec(&caller, cause, &attempt.operation, path);
+            observe::refused_exec(&caller, cause, &operation, path);
             REFUSED
         }
     };

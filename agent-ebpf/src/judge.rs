@@ -161,8 +161,10 @@ impl<'a> Caller<'a> {
 }
 
 /// One operation, as a hook sees it.
-pub(crate) struct Attempt {
-    pub(crate) operation: OperationKey,
+pub(crate) struct Attempt<'a> {
+    /// Apart from the rest: helpers write into it, and the rest must stay what the
+    /// verifier and the compiler know of it.
+    pub(crate) operation: &'a OperationKey,
     /// The executable's `struct path` for an exec, else null.
     pub(crate) path: *mut u8,
     /// What a local socket is bound to, its `struct unix_address`; else null.
@@ -176,9 +178,9 @@ pub(crate) struct Attempt {
 /// Judges one operation of a tracked task: 0, [`REFUSED`] or [`RESTART`]. `Err` is
 /// a refusal without a hold, which is still to be told.
 #[inline(always)]
-pub(crate) fn judge(caller: &mut Caller<'_>, attempt: &Attempt) -> Result<i32, Cause> {
+pub(crate) fn judge(caller: &mut Caller<'_>, attempt: &Attempt<'_>) -> Result<i32, Cause> {
     let now = now_ns();
-    let operation = &attempt.operation;
+    let operation = attempt.operation;
     if caller.label.flags & LABEL_CUT != 0 {
         return Err(Cause::Cut);
     }
@@ -218,10 +220,10 @@ pub(crate) fn clear(label: &mut Label) {
 }
 
 #[inline(always)]
-fn admitted(label: &mut Label, attempt: &Attempt, now: u64) -> bool {
+fn admitted(label: &mut Label, attempt: &Attempt<'_>, now: u64) -> bool {
     let [first, second] = &mut label.admitted;
     for slot in [first, second] {
-        if slot.operation.same(&attempt.operation)
+        if slot.operation.same(attempt.operation)
             && slot.socket == attempt.socket
             && now < slot.until_ns
         {
@@ -233,8 +235,8 @@ fn admitted(label: &mut Label, attempt: &Attempt, now: u64) -> bool {
 
 /// The ticket's answer, if there is one for this hold of this operation.
 #[inline(always)]
-fn answered(caller: &mut Caller<'_>, attempt: &Attempt, now: u64) -> Option<i32> {
-    let operation = &attempt.operation;
+fn answered(caller: &mut Caller<'_>, attempt: &Attempt<'_>, now: u64) -> Option<i32> {
+    let operation = attempt.operation;
     // SAFETY: a ticket is written whole by the daemon and read by its task alone.
     let ticket = unsafe { TICKETS.get(caller.key) }?;
     let held_ns = ticket.held_ns;
@@ -308,8 +310,8 @@ fn cached(caller: &Caller<'_>, operation: &OperationKey) -> Option<Answer> {
 /// Stops the task before the operation. The operation is written down before the
 /// task is stopped, so whatever is stopped can be found.
 #[inline(always)]
-fn hold(caller: &mut Caller<'_>, attempt: &Attempt, now: u64) -> Result<i32, Cause> {
-    let operation = &attempt.operation;
+fn hold(caller: &mut Caller<'_>, attempt: &Attempt<'_>, now: u64) -> Result<i32, Cause> {
+    let operation = attempt.operation;
     let call = Call::of(caller.task, operation.kind)?;
     let same = PENDING.get_ptr_mut(caller.key).is_some_and(|pending| {
         // SAFETY: only this thread's own hook changes its record.
@@ -358,7 +360,7 @@ fn hold(caller: &mut Caller<'_>, attempt: &Attempt, now: u64) -> Result<i32, Cau
 
 /// Writes the operation into the pending map.
 #[inline(always)]
-fn record(caller: &Caller<'_>, attempt: &Attempt, call: &Call, now: u64) -> Result<(), Cause> {
+fn record(caller: &Caller<'_>, attempt: &Attempt<'_>, call: &Call, now: u64) -> Result<(), Cause> {
     static EMPTY: Pending = Pending::EMPTY;
     // Borrowed: a copy would not fit on the stack.
     let empty: &Pending = &EMPTY;
@@ -370,7 +372,7 @@ fn record(caller: &Caller<'_>, attempt: &Attempt, call: &Call, now: u64) -> Resu
     // SAFETY: only this thread's own hook changes its record; the daemon waits
     // for `held_ns`, which is written last.
     let pending = unsafe { &mut *pending };
-    pending.operation = attempt.operation;
+    pending.operation = *attempt.operation;
     pending.session = caller.label.session;
     pending.argv = call.argv;
     pending.envp = call.envp;

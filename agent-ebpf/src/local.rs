@@ -48,13 +48,7 @@ fn local(caller: &mut Caller<'_>, from: *mut c_void, to: *mut c_void) -> i32 {
     if own_tag(caller, to).is_some() {
         return 0;
     }
-    let mut attempt = Attempt {
-        operation: OperationKey::local(LocalPeer::default()),
-        path: core::ptr::null_mut(),
-        name: core::ptr::null(),
-        socket: from as u64,
-        interpreter: false,
-    };
+    let mut operation = OperationKey::local(LocalPeer::default());
     let judged = match peer(to) {
         Err(_) => Err(Cause::Unreadable),
         Ok((peer, name)) => {
@@ -62,8 +56,14 @@ fn local(caller: &mut Caller<'_>, from: *mut c_void, to: *mut c_void) -> i32 {
             if peer.pid != 0 && peer.pid == daemon {
                 return caller.bar(Route::Daemon, [peer.pid.into(), 0, 0]);
             }
-            attempt.operation = OperationKey::local(peer);
-            attempt.name = name;
+            operation = OperationKey::local(peer);
+            let attempt = Attempt {
+                operation: &operation,
+                path: core::ptr::null_mut(),
+                name,
+                socket: from as u64,
+                interpreter: false,
+            };
             let ours = own_tag(caller, from);
             judge_for(caller, ours, &attempt)
         }
@@ -71,7 +71,7 @@ fn local(caller: &mut Caller<'_>, from: *mut c_void, to: *mut c_void) -> i32 {
     match judged {
         Ok(verdict) => verdict,
         Err(cause) => {
-            observe::operation(caller, Some(cause), &attempt.operation);
+            observe::operation(caller, Some(cause), &operation);
             REFUSED
         }
     }

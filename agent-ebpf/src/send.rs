@@ -48,24 +48,27 @@ pub(crate) fn gate_send(ctx: LsmContext) -> i32 {
     if family != AF_INET && family != AF_INET6 {
         return 0;
     }
-    let mut attempt = Attempt {
-        operation: OperationKey::default(),
-        path: core::ptr::null_mut(),
-        name: core::ptr::null(),
-        socket: sk as u64,
-        interpreter: false,
-    };
-    let judged = match aim(sk.cast(), family, message, &mut attempt.operation) {
+    let mut operation = OperationKey::default();
+    let judged = match aim(sk.cast(), family, message, &mut operation) {
         Ok(Aim::Nowhere) if caller.label.flags & LABEL_CUT != 0 => Err(Cause::Cut),
         Ok(Aim::Nowhere) => return 0,
-        Ok(Aim::Peer) => judge_for(&mut caller, tag, &attempt),
+        Ok(Aim::Peer) => {
+            let attempt = Attempt {
+                operation: &operation,
+                path: core::ptr::null_mut(),
+                name: core::ptr::null(),
+                socket: sk as u64,
+                interpreter: false,
+            };
+            judge_for(&mut caller, tag, &attempt)
+        }
         Err(cause) => Err(cause),
     };
     // No line of the log here: on 6.1 the stack has no room for one.
     match judged {
         Ok(verdict) => verdict,
         Err(cause) => {
-            observe::operation(&caller, Some(cause), &attempt.operation);
+            observe::operation(&caller, Some(cause), &operation);
             REFUSED
         }
     }
@@ -120,12 +123,12 @@ fn aim(
 pub(crate) fn judge_for(
     caller: &mut Caller<'_>,
     tag: Option<&mut SocketTag>,
-    attempt: &Attempt,
+    attempt: &Attempt<'_>,
 ) -> Result<i32, Cause> {
     let epoch = CONTROL.get(0).map_or(0, |control| control.epoch);
     let known = tag
         .as_ref()
-        .is_some_and(|tag| may_send(tag, epoch, &attempt.operation));
+        .is_some_and(|tag| may_send(tag, epoch, attempt.operation));
     if known && caller.label.flags & LABEL_CUT == 0 {
         return Ok(0);
     }

@@ -38,7 +38,7 @@ pub(super) enum Reading {
     /// A stopped process.
     Described {
         held: Box<Held>,
-        facts: Result<Facts, DescribeError>,
+        facts: Box<Result<Facts, DescribeError>>,
     },
     /// The file that a held exec would run, before anybody is asked.
     Content {
@@ -94,7 +94,7 @@ impl Readers {
                 return;
             };
             let read = tokio::task::spawn_blocking(move || {
-                let facts = gate.describe(&held);
+                let facts = Box::new(gate.describe(&held));
                 drop(place);
                 Reading::Described { held, facts }
             });
