@@ -84,8 +84,8 @@ pub(crate) fn is_mapped(words: &[u32; 4]) -> bool {
 /// The address of `peer` in words of network order.
 #[inline(always)]
 fn words(peer: &mut Peer) -> &mut [u32; 4] {
-    // SAFETY: of the same size; the address is the first field of an aligned type.
-    unsafe { &mut *peer.address.as_mut_ptr().cast::<[u32; 4]>() }
+    // SAFETY: the address is the first field of an aligned type, and of the same size.
+    unsafe { &mut *(&raw mut *peer).cast::<[u32; 4]>() }
 }
 
 /// An IPv6 address that stands for an IPv4 one becomes that.

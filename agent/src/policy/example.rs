@@ -70,23 +70,24 @@ struct Programs {
 
 impl Programs {
     /// The words behind what else an example says; none if they are not those that
-    /// the rule wants.
+    /// the rule wants. A path may have blanks in it where nothing follows.
     fn read(words: &[&str], reads: Reads) -> Option<Self> {
-        let mut programs = Self::default();
-        let mut wanted: Vec<&mut Vec<u8>> = Vec::new();
-        if reads.exe {
-            wanted.push(&mut programs.exe);
-        }
-        if reads.listener {
-            wanted.push(&mut programs.listener);
-        }
-        if words.len() != wanted.len() || words.iter().any(|word| !word.starts_with('/')) {
+        let (exe, listener) = match (reads.listener, words) {
+            (_, []) if !reads.exe && !reads.listener => return Some(Self::default()),
+            (_, []) => return None,
+            (false, _) => (words.join(" "), String::new()),
+            (true, [listener]) if !reads.exe => (String::new(), (*listener).to_owned()),
+            (true, [exe, listener]) => ((*exe).to_owned(), (*listener).to_owned()),
+            (true, _) => return None,
+        };
+        let wrong = |path: &str| !path.is_empty() && !path.starts_with('/');
+        if wrong(&exe) || wrong(&listener) {
             return None;
         }
-        for (place, word) in wanted.into_iter().zip(words) {
-            *place = word.as_bytes().to_vec();
-        }
-        Some(programs)
+        Some(Self {
+            exe: exe.into_bytes(),
+            listener: listener.into_bytes(),
+        })
     }
 
     fn listener(&self) -> Option<Listener<'_>> {
@@ -160,23 +161,28 @@ fn not_an_exec(at: usize) -> Fault {
     )
 }
 
-/// What is to be written behind `what`.
+/// How to write an example of `what`.
 fn mend(what: &str, like: &str, reads: Reads) -> String {
-    let programs = match (reads.exe, reads.listener) {
-        (false, false) => ("", ""),
-        (true, false) => (", then the program that connects", " /usr/bin/curl"),
-        (false, true) => (", then the program that listens", " /usr/sbin/squid"),
+    let (looks, programs, more) = match (reads.exe, reads.listener) {
+        (false, false) => ("", "", ""),
+        (true, false) => ("the rule looks at exe: ", " and program", " /usr/bin/curl"),
+        (false, true) => (
+            "the rule looks at listener: ",
+            " and the program that listens",
+            " /usr/sbin/squid",
+        ),
         (true, true) => (
-            ", then the program that connects and the one that listens",
+            "the rule looks at exe and listener: ",
+            ", program and the program that listens",
             " /usr/bin/curl /usr/sbin/squid",
         ),
     };
-    format!("write {what}{}, like \"{like}{}\"", programs.0, programs.1)
+    format!("{looks}write {what}{programs}, like \"{like}{more}\"")
 }
 
 fn connect(value: Value<'_>, reads: Reads) -> Result<(Example, String), Fault> {
     let at = value.span().start;
-    let mend = mend("protocol, address and port", "tcp 10.1.2.3 443", reads);
+    let mend = mend("protocol, address, port", "tcp 10.1.2.3 443", reads);
     let wrong = || Fault::new(at, "this is no example of a connect for this rule", &*mend);
     if !value.get_ref().is_str() {
         return Err(wrong());

@@ -206,6 +206,8 @@ fn any<T>(list: Option<&[T]>, matches: impl Fn(&T) -> bool) -> bool {
 fn name_matches(globs: Option<&GlobSet>, name: &[u8]) -> bool {
     match name.strip_prefix(b"\0") {
         Some(abstract_name) => exe_matches(globs, &[b"@", abstract_name].concat()),
+        // A relative path: no pattern is about one, however it begins.
+        None if !name.starts_with(b"/") => globs.is_none(),
         None => exe_matches(globs, name),
     }
 }

@@ -156,7 +156,7 @@ mod tests {
     fn every_name_fits() {
         let themselves = names().filter(|(_, kind)| *kind == StartupKind::Itself);
         assert_eq!(themselves.count(), OF_A_HOME.len() + OF_ETC.len());
-        assert!(names().count() < STARTUP_CAPACITY as usize);
+        assert!(names().count() < STARTUP_CAPACITY);
     }
 
     #[test]
