@@ -10,6 +10,9 @@ use std::{
 
 use holdpoint_proto::control::{Answer, Call, MAX_LINE};
 
+/// What the gate refuses with.
+const EPERM: i32 = 1;
+
 /// How long the daemon may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -24,6 +27,12 @@ pub(crate) enum ControlError {
     NotRunning { path: PathBuf },
     #[error("can't reach holdpointd at {path}: {source}", path = path.display())]
     Connect { path: PathBuf, source: io::Error },
+    #[error(
+        "this process runs in a session, from which nobody reaches holdpointd at {path}; sessions \
+         do not nest, run the command as it is, or outside",
+        path = path.display()
+    )]
+    InSession { path: PathBuf },
     #[error(
         "holdpointd at {path} gave no answer: {source}; its log says why", path = path.display())]
     NoAnswer { path: PathBuf, source: io::Error },
@@ -42,6 +51,10 @@ pub(crate) fn call(path: &Path, call: &Call) -> Result<Answer, ControlError> {
     // The standard library opens every socket close-on-exec.
     let stream = UnixStream::connect(path).map_err(|source| match source.kind() {
         NotFound | ConnectionRefused => ControlError::NotRunning {
+            path: path.to_owned(),
+        },
+        // What a file's permissions refuse is EACCES.
+        _ if source.raw_os_error() == Some(EPERM) => ControlError::InSession {
             path: path.to_owned(),
         },
         _ => ControlError::Connect {

@@ -414,6 +414,63 @@ fn the_daemons_files_are_out_of_reach_of_root_root() {
 
 #[test]
 #[ignore = "needs a guest: cargo xtask test --only vm"]
+fn what_leads_to_the_daemons_files_keeps_its_place_root() {
+    const STACK: &str = "/run/holdpoint-stack";
+    const AWAY: &str = "/run/holdpoint-away";
+    let mut attack = Attack::new("above");
+    assert_eq!(attack.free_root(&["rename", STACK, AWAY]), 0);
+    assert_eq!(attack.free_root(&["rename", AWAY, STACK]), 0);
+    let moved = attack.root_session(&["rename", STACK, AWAY]);
+    if moved == 0 {
+        // For the tests that follow.
+        fs::rename(AWAY, STACK).unwrap();
+    }
+    assert_eq!(moved, libc::EPERM);
+    // What only lies beside it is not kept.
+    let (own, elsewhere) = (attack.place.path("own"), attack.place.path("elsewhere"));
+    fs::create_dir(&own).unwrap();
+    assert_eq!(attack.root_session(&["rename", &own, &elsewhere]), 0);
+    attack.told("holdpointd");
+}
+
+#[test]
+#[ignore = "needs a guest: cargo xtask test --only vm"]
+fn what_leads_to_startup_files_keeps_its_place_root() {
+    let mut attack = Attack::new("above-startup");
+    let home = Stack::agent().dir;
+    let within = |name: &str| home.join(name).to_str().unwrap().to_owned();
+    let (leads, prepared) = (within(".config"), within("prepared"));
+    let _ = fs::remove_dir_all(&leads);
+    assert_eq!(attack.session(&["folder", &prepared]), 0);
+    assert_eq!(
+        attack.session(&["folder", &format!("{prepared}/systemd")]),
+        0
+    );
+    // One that was prepared elsewhere takes no such place.
+    assert_eq!(attack.session(&["rename", &prepared, &leads]), libc::EPERM);
+    assert!(!fs::exists(&leads).unwrap());
+    assert_eq!(attack.free(&["rename", &prepared, &leads]), 0);
+    assert_eq!(attack.session(&["rename", &leads, &prepared]), libc::EPERM);
+    assert_eq!(attack.free(&["rename", &leads, &prepared]), 0);
+    fs::remove_dir_all(&prepared).unwrap();
+    // Nor does anything of /etc that there is not yet.
+    for name in ["/etc/ld.so.preload", "/etc/cron.d/holdpoint-test"] {
+        let _ = fs::create_dir_all("/etc/cron.d");
+        assert_eq!(attack.free_root(&["create", name]), 0, "{name}");
+        assert_eq!(attack.free_root(&["unlink", name]), 0, "{name}");
+        assert_eq!(
+            attack.root_session(&["create", name]),
+            libc::EPERM,
+            "{name}"
+        );
+        assert!(!fs::exists(name).unwrap());
+    }
+    assert_eq!(attack.root_session(&["create", "/etc/holdpoint-test"]), 0);
+    attack.told("startup-file");
+}
+
+#[test]
+#[ignore = "needs a guest: cargo xtask test --only vm"]
 fn bpf_and_probes_are_barred_to_root_root() {
     is_barred_to_root("bpf", &["bpf"], 0, "bpf");
     is_barred_to_root("perf", &["perf"], 0, "bpf");

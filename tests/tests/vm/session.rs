@@ -31,10 +31,10 @@ fn sessions_do_not_nest_root() {
     let mut words = vec![holdpoint.to_str().unwrap(), "run", "--socket", SOCKET];
     let witness = place.path("witness");
     words.extend(["--profile", "demo", "--", "/usr/bin/touch", &witness]);
-    guest
-        .session(&words)
-        .wait()
-        .fails(125, &["already runs in session", "not run"]);
+    guest.session(&words).wait().fails(
+        125,
+        &["runs in a session", "sessions do not nest", "not run"],
+    );
     assert_eq!(place.witness("witness"), None);
     // Free, the same words begin one.
     guest.free(&words).wait().ok();
