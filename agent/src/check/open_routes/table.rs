@@ -59,6 +59,5 @@ pub(crate) const ROUTES: &[OpenRoute] = &[
     open("D24", ALL, "flooding reviewers with requests"),
     open("D25", ALL, "reviewers' logins that the agent's user can read or drive"),
     open("D26", ALL, "keeping the daemon's readers busy (not proved harmless)"),
-    open("D27", ALL, "renaming folders above the files of the daemon, as root"),
     open("D29", ALL, "changing what the host boots (root)"),
 ];
