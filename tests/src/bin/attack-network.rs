@@ -155,7 +155,7 @@ fn by_ioctl(address: Ipv4Addr) -> i32 {
     result(returned.into())
 }
 
-/// A label to ::1 whose options name another host to go to first.
+/// A label to `::1` whose options name another host to go to first.
 fn label() -> i32 {
     // `struct in6_flowlabel_req`: destination, label, action, share, flags, expires,
     // linger, and the control messages.
