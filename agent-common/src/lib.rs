@@ -29,8 +29,8 @@ pub use observation::{
 };
 pub use offsets::Offsets;
 pub use operation::{
-    FileId, InodeKey, LocalPeer, OperationKey, OperationKind, Peer, Protection, STARTUP_NAME,
-    StartupKind, StartupName, TaskKey,
+    FileId, InodeKey, LEADS_TO_DAEMON, LEADS_TO_STARTUP, LocalPeer, OperationKey, OperationKind,
+    PROTECTION, Peer, Protection, STARTUP_NAME, StartupKind, StartupName, TaskKey,
 };
 pub use pending::{
     Answer, ArgumentsMac, CachedVerdict, Control, PATH_CAPACITY, PENDING_COMPAT,

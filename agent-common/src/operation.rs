@@ -63,11 +63,17 @@ pub enum Protection {
     Home = 4,
     /// As `Home`, of the folder /etc.
     Etc = 5,
-    /// Put another in its place: it leads to something of the daemon's.
-    Above = 6,
-    /// The same of what leads to startup files.
-    AboveStartup = 7,
 }
+
+/// The byte of a protected inode's value that is its [`Protection`], 0 if it has none.
+pub const PROTECTION: u32 = 0xff;
+
+/// Added to that value: it leads to something of the daemon's, so that nothing may come
+/// into its place, whatever a profile permits.
+pub const LEADS_TO_DAEMON: u32 = 0x100;
+
+/// The same of what leads to startup files, unless the session has a permit for them.
+pub const LEADS_TO_STARTUP: u32 = 0x200;
 
 /// A path below a home or /etc that is run or read as something starts: up to three
 /// names, each padded with zeros, the rest empty.

@@ -7,7 +7,10 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{helpers::bpf_probe_read_kernel_str_bytes, macros::lsm, programs::LsmContext};
-use holdpoint_agent_common::{InodeKey, Protection, Route, StartupKind, StartupName};
+use holdpoint_agent_common::{
+    InodeKey, LEADS_TO_DAEMON, LEADS_TO_STARTUP, PROTECTION, Protection, Route, StartupKind,
+    StartupName,
+};
 
 use crate::{
     judge::{Caller, tracked},
@@ -315,13 +318,10 @@ fn kept(caller: &Caller<'_>, dentry: *const u8, change: Change) -> i32 {
                 return caller.bar(Route::Daemon, [u64::MAX, 0, 0]);
             };
             // SAFETY: written whole by the daemon.
-            let protection = unsafe { PROTECTED.get(key) }.map_or(0, |protection| *protection);
-            let route = if protection == 0 {
-                None
-            } else {
-                barred(protection, change, &below)
-            };
-            if let Some(route) = route {
+            let kept = unsafe { PROTECTED.get(key) }.map_or(0, |kept| *kept);
+            if kept != 0
+                && let Some(route) = barred(kept, change, &below)
+            {
                 return caller.bar(route, [key.inode, key.device.into(), 0]);
             }
         }
@@ -337,26 +337,27 @@ fn kept(caller: &Caller<'_>, dentry: *const u8, change: Change) -> i32 {
     0
 }
 
-/// The route that `change` is of something under a place with this `protection`,
+/// The route that `change` is of something under a place that is kept as `kept` says,
 /// given by its first three entries from there; of the place itself if there are none.
 #[inline(always)]
-fn barred(protection: u32, change: Change, below: &[*const u8; 3]) -> Option<Route> {
+fn barred(kept: u32, change: Change, below: &[*const u8; 3]) -> Option<Route> {
     const WRITE: u32 = Protection::Write as u32;
     const ALL: u32 = Protection::All as u32;
     const STARTUP: u32 = Protection::Startup as u32;
     const HOME: u32 = Protection::Home as u32;
     const ETC: u32 = Protection::Etc as u32;
-    const ABOVE: u32 = Protection::Above as u32;
-    const ABOVE_STARTUP: u32 = Protection::AboveStartup as u32;
+    let place = kept & PROTECTION;
     let moves_itself = below[0].is_null() && change == Change::Place;
-    match protection {
+    if moves_itself && kept & LEADS_TO_DAEMON != 0 {
+        return Some(Route::Daemon);
+    }
+    match place {
         ALL => Some(Route::Daemon),
         _ if change == Change::None => None,
         WRITE => Some(Route::Daemon),
         STARTUP => Some(Route::StartupFile),
-        ABOVE if moves_itself => Some(Route::Daemon),
-        ABOVE_STARTUP | HOME | ETC if moves_itself => Some(Route::StartupFile),
-        HOME | ETC if is_startup(protection, below, change) => Some(Route::StartupFile),
+        HOME | ETC if moves_itself || is_startup(place, below, change) => Some(Route::StartupFile),
+        _ if moves_itself && kept & LEADS_TO_STARTUP != 0 => Some(Route::StartupFile),
         _ => None,
     }
 }

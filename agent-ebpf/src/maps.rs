@@ -145,7 +145,8 @@ pub(crate) static SESSIONS: HashMap<u64, Session, SESSION_CAPACITY> = HashMap::n
 #[btf_map]
 pub(crate) static CONTROL: Array<Control, 1> = Array::new();
 
-/// Files and folders that tracked tasks must not change, and how: `Protection`.
+/// Files and folders that tracked tasks must not change, and how: a `Protection` and
+/// what the file leads to.
 #[btf_map]
 pub(crate) static PROTECTED: HashMap<InodeKey, u32, PROTECTED_CAPACITY> = HashMap::new();
 

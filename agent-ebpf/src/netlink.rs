@@ -91,7 +91,7 @@ fn only_asks(protocol: i32, number: u16) -> bool {
 
 /// Whether the network of the `struct sock` is that of a user namespace of its own.
 #[inline(always)]
-fn is_made_up(sk: *const u8) -> Result<bool, i32> {
+pub(crate) fn is_made_up(sk: *const u8) -> Result<bool, i32> {
     let net: *const u8 = read(sk, offset!(sock_net))?;
     let owner: *const u8 = read(net, offset!(net_user_ns))?;
     let level: i32 = read(owner, offset!(userns_level))?;

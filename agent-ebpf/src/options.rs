@@ -8,6 +8,7 @@ use holdpoint_agent_common::Route;
 use crate::{
     judge::{REFUSED, tracked},
     kernel::{offset, read},
+    netlink::is_made_up,
     peer::{AF_INET, AF_INET6, LOOPBACK, is_mapped},
     sockets::sk_of,
 };
@@ -64,13 +65,15 @@ const LOOPBACK_INTERFACE: u32 = 1;
 #[lsm(hook = "socket_setsockopt")]
 pub(crate) fn gate_option(ctx: LsmContext) -> i32 {
     let caller = tracked!();
+    let sk = sk_of(ctx.arg(0));
     let level: i32 = ctx.arg(1);
     let option: i32 = ctx.arg(2);
     match route_of(level, option) {
         None => 0,
+        Some(Route::Netlink) if !sk.is_null() && is_made_up(sk.cast()).unwrap_or(false) => 0,
         Some(route) => {
             let about = [level, option].map(|number| u64::from(number.cast_unsigned()));
-            caller.bar(route, [about[0], about[1], 0])
+            caller.bar(route, [about[0], about[1], u64::MAX])
         }
     }
 }

@@ -445,6 +445,10 @@ pub trait Gate: Send + Sync + 'static {
     /// The calling process of `held` as it is now. May block.
     fn caller(&self, held: &Held) -> Result<ProcessFacts, DescribeError>;
 
+    /// Who answers the internet connect `held` as it is now, if that is on this host and
+    /// known. May block.
+    fn listener(&self, held: &Held) -> Option<Listener>;
+
     /// What `held` would run, read for at most about `patience`. May block for
     /// longer, on a filesystem that does not answer.
     fn content(&self, held: &Held, patience: Duration) -> Content;

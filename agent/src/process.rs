@@ -25,7 +25,8 @@ use holdpoint_agent_common::{ArgumentsMac, FileId, SipHash};
 use sha2::{Digest as _, Sha256};
 
 use crate::kernel::{
-    Attempted, Content, DescribeError, ExecFacts, Facts, GateError, Held, ProcessFacts, TaskState,
+    Attempted, Content, DescribeError, ExecFacts, Facts, GateError, Held, Listener, ProcessFacts,
+    TaskState,
 };
 
 /// Most ancestors a request carries.
@@ -55,8 +56,7 @@ pub(crate) fn describe(
     let task = held.id.task();
     let caller = caller(held)?;
     let (listener, name_is_hosts) = match &held.attempted {
-        Attempted::Exec { .. } => (None, false),
-        Attempted::Connect(to) => (listeners::of_destination(task.tgid, to), false),
+        Attempted::Exec { .. } | Attempted::Connect(_) => (listener(held), false),
         Attempted::Local { peer, name } => listeners::of_local(peer, name),
     };
     let exec = match &held.attempted {
@@ -107,6 +107,15 @@ pub(crate) fn describe(
         listener,
         name_is_hosts,
     })
+}
+
+/// Who answers the internet connect `held` as it is now. A local socket needs no
+/// second look: the kernel compares it.
+pub(crate) fn listener(held: &Held) -> Option<Listener> {
+    match &held.attempted {
+        Attempted::Connect(to) => listeners::of_destination(held.id.tgid, to),
+        Attempted::Exec { .. } | Attempted::Local { .. } => None,
+    }
 }
 
 /// The calling process as it is now.

@@ -175,13 +175,16 @@ fn compare<G: Gate + ?Sized>(gate: &G, held: &Held, asked: &v1::RequestContext) 
         Ok(caller) => caller,
         Err(error) => return Look::Failed(error.to_string()),
     };
+    let heard = gate.listener(held);
+    let digest =
+        |content| Look::Digest(context::digest_now(asked, &caller, content, heard.as_ref()));
     if !context::says_content(asked) {
-        return Look::Digest(context::digest_now(asked, &caller, Content::Unread));
+        return digest(Content::Unread);
     }
     match gate.content(held, LOOK_PATIENCE) {
         Content::Elsewhere => Look::Elsewhere,
         Content::Unread => Look::Failed("the content of its file could not be read again".into()),
-        content @ Content::Read(_) => Look::Digest(context::digest_now(asked, &caller, content)),
+        content @ Content::Read(_) => digest(content),
     }
 }
 

@@ -38,7 +38,7 @@ impl Holds {
             Verdict::Approved(Look::Digest(_)) => Report::decided(
                 request,
                 reviewer,
-                "refused: what would run is no longer what was approved",
+                "refused: what it would do is no longer what was approved",
             ),
             Verdict::Approved(Look::Failed(why)) => Report::decided(
                 request,

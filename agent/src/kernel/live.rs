@@ -23,7 +23,8 @@ use tokio::sync::mpsc;
 pub use self::{canary::run_as_child as canary_child, protect::Protect, removal::remove};
 use super::{
     Answer, CANARY_SESSION, Content, DescribeError, Facts, Gate, GateError, GateEvent, Held,
-    HoldId, Losses, Observed, Permits, ProcessFacts, Route, Session, SessionId, Settled, TaskState,
+    HoldId, Listener, Losses, Observed, Permits, ProcessFacts, Route, Session, SessionId, Settled,
+    TaskState,
 };
 use crate::process;
 
@@ -140,6 +141,10 @@ impl Gate for LiveGate {
 
     fn caller(&self, held: &Held) -> Result<ProcessFacts, DescribeError> {
         process::caller(held)
+    }
+
+    fn listener(&self, held: &Held) -> Option<Listener> {
+        process::listener(held)
     }
 
     fn content(&self, held: &Held, patience: Duration) -> Content {

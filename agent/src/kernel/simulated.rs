@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::surroundings::Surroundings;
 use super::{
     Answer, Attempted, Cause, Content, DescribeError, Destination, ExecFacts, ExecMemory, Facts,
-    FileId, Gate, GateError, GateEvent, Held, HoldId, Losses, Observed, ObservedEnd,
+    FileId, Gate, GateError, GateEvent, Held, HoldId, Listener, Losses, Observed, ObservedEnd,
     ObservedOperation, Permits, ProcessFacts, Session, SessionId, Settled, TaskKey, TaskState,
 };
 
@@ -375,6 +375,10 @@ impl Gate for SimulatedGate {
 
     fn caller(&self, held: &Held) -> Result<ProcessFacts, DescribeError> {
         self.describe(held).map(|facts| facts.caller)
+    }
+
+    fn listener(&self, held: &Held) -> Option<Listener> {
+        self.describe(held).ok()?.listener
     }
 
     fn content(&self, held: &Held, _patience: Duration) -> Content {

@@ -83,7 +83,7 @@ impl Matcher {
     pub(super) fn matches(&self, attempt: &Attempt<'_>) -> bool {
         match (self, attempt) {
             (Self::Exec(matcher), Attempt::Exec { exe, argv, .. }) => {
-                exe_matches(matcher.exe.as_ref(), exe) && matcher.argv_matches(argv)
+                glob_matches(matcher.exe.as_ref(), exe) && matcher.argv_matches(argv)
             }
             (
                 Self::Connect(matcher),
@@ -97,7 +97,7 @@ impl Matcher {
                 },
             ) => {
                 matcher.destination_matches(*address, *port, *protocol)
-                    && exe_matches(matcher.exe.as_ref(), exe)
+                    && glob_matches(matcher.exe.as_ref(), exe)
                     && listener_matches(matcher.listener.as_ref(), *listener)
             }
             (
@@ -110,7 +110,7 @@ impl Matcher {
                 },
             ) => {
                 name_matches(matcher.path.as_ref(), name)
-                    && exe_matches(matcher.exe.as_ref(), exe)
+                    && glob_matches(matcher.exe.as_ref(), exe)
                     && listener_matches(matcher.listener.as_ref(), *listener)
             }
             _ => false,
@@ -131,7 +131,7 @@ impl Matcher {
                 },
             ) => {
                 let only_path = *exe_is_hosts && *single_link;
-                if only_path && !exe_matches(matcher.exe.as_ref(), exe) {
+                if only_path && !glob_matches(matcher.exe.as_ref(), exe) {
                     Reach::Never
                 } else if matcher.argv.is_some() || (matcher.exe.is_some() && !only_path) {
                     Reach::Sometimes
@@ -205,18 +205,18 @@ fn any<T>(list: Option<&[T]>, matches: impl Fn(&T) -> bool) -> bool {
 
 fn name_matches(globs: Option<&GlobSet>, name: &[u8]) -> bool {
     match name.strip_prefix(b"\0") {
-        Some(abstract_name) => exe_matches(globs, &[b"@", abstract_name].concat()),
+        Some(abstract_name) => glob_matches(globs, &[b"@", abstract_name].concat()),
         // A relative path: no pattern is about one, however it begins.
         None if !name.starts_with(b"/") => globs.is_none(),
-        None => exe_matches(globs, name),
+        None => glob_matches(globs, name),
     }
 }
 
 /// A listener that is not known is none that a rule could mean.
 fn listener_matches(globs: Option<&GlobSet>, listener: Option<Listener<'_>>) -> bool {
-    globs.is_none() || listener.is_some_and(|listener| exe_matches(globs, listener.exe))
+    globs.is_none() || listener.is_some_and(|listener| glob_matches(globs, listener.exe))
 }
 
-fn exe_matches(globs: Option<&GlobSet>, exe: &[u8]) -> bool {
-    globs.is_none_or(|globs| globs.is_match_candidate(&Candidate::from_bytes(exe)))
+fn glob_matches(globs: Option<&GlobSet>, path: &[u8]) -> bool {
+    globs.is_none_or(|globs| globs.is_match_candidate(&Candidate::from_bytes(path)))
 }

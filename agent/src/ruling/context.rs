@@ -82,25 +82,31 @@ pub fn says_content(context: &v1::RequestContext) -> bool {
 
 /// Puts what the file contains into the exec of `context`.
 pub fn set_content(context: &mut v1::RequestContext, content: Content) {
-    if let Some(Kind::Exec(exec)) = context
-        .operation
-        .as_mut()
-        .and_then(|operation| operation.kind.as_mut())
-    {
+    if let Some(Kind::Exec(exec)) = kind_of(context) {
         exec.content_sha256 = content.sha256();
     }
 }
 
-/// The digest of `context` as it would be composed now: with the calling process
-/// and the content that a second look found. The arguments need none: the kernel
-/// compares them after the exec.
+fn kind_of(context: &mut v1::RequestContext) -> Option<&mut Kind> {
+    context.operation.as_mut()?.kind.as_mut()
+}
+
+/// The digest of `context` as it would be composed now: with the calling process,
+/// the content and the listener of an internet connect that a second look found. The
+/// arguments of an exec and a local socket need none: the kernel compares them.
 pub fn digest_now(
     context: &v1::RequestContext,
     caller: &ProcessFacts,
     content: Content,
+    heard: Option<&Listener>,
 ) -> [u8; 32] {
     let mut now = context.clone();
     now.process = Some(process(caller));
+    if let Some(Kind::Connect(connect)) = kind_of(&mut now)
+        && connect.local.is_none()
+    {
+        connect.listener = heard.map(listener);
+    }
     if says_content(&now) {
         set_content(&mut now, content);
     }

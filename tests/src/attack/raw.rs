@@ -71,11 +71,21 @@ pub(crate) fn udp(address: &Address) -> OwnedFd {
 }
 
 fn socket(address: &Address, kind: i32) -> OwnedFd {
+    socket_of(address.family, kind)
+}
+
+/// A socket of `family`.
+pub(crate) fn socket_of(family: i32, kind: i32) -> OwnedFd {
     // SAFETY: no pointers.
-    let fd = unsafe { libc::socket(address.family, kind, 0) };
+    let fd = unsafe { libc::socket(family, kind, 0) };
     assert!(fd >= 0, "socket: {}", io::Error::last_os_error());
     // SAFETY: a new descriptor that nobody else knows.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// The errno of a call that `returned`, 0 if it succeeded.
+pub(crate) fn said(returned: i64) -> i32 {
+    if returned < 0 { errno() } else { 0 }
 }
 
 /// One connect: 0, or the errno that the program sees.

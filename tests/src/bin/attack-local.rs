@@ -20,17 +20,17 @@ mod raw;
 
 use std::{
     env,
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    os::fd::{AsRawFd as _, OwnedFd},
 };
 
-use raw::errno;
+use raw::{errno, said, socket_of};
 
 const WORD: &[u8] = b"act";
 
 fn main() {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let said = match words[..] {
+    let errno = match words[..] {
         ["stream", path] => ask(libc::SOCK_STREAM, path),
         ["packets", path] => ask(libc::SOCK_SEQPACKET, path),
         ["datagrams", count, path] => {
@@ -50,10 +50,10 @@ fn main() {
         ["many", count, path] => {
             let mut last = 0;
             for _ in 0..number(count) {
-                let said = connect(&socket(libc::SOCK_STREAM), path);
-                if said != 0 {
-                    println!("many errno {said}");
-                    last = said;
+                let errno = connect(&socket(libc::SOCK_STREAM), path);
+                if errno != 0 {
+                    println!("many errno {errno}");
+                    last = errno;
                 }
             }
             last
@@ -61,7 +61,7 @@ fn main() {
         ["own", path] => own(path),
         _ => panic!("not understood: {words:?}"),
     };
-    println!("{} errno {said}", words[0]);
+    println!("{} errno {errno}", words[0]);
 }
 
 fn number(word: &str) -> u32 {
@@ -69,11 +69,7 @@ fn number(word: &str) -> u32 {
 }
 
 fn socket(kind: i32) -> OwnedFd {
-    // SAFETY: no pointers.
-    let fd = unsafe { libc::socket(libc::AF_UNIX, kind, 0) };
-    assert!(fd >= 0, "errno {}", errno());
-    // SAFETY: a new descriptor that nobody else knows.
-    unsafe { OwnedFd::from_raw_fd(fd) }
+    socket_of(libc::AF_UNIX, kind)
 }
 
 fn address(path: &str) -> (libc::sockaddr_un, u32) {
@@ -90,26 +86,22 @@ fn address(path: &str) -> (libc::sockaddr_un, u32) {
     (address, u32::try_from(len).expect("short"))
 }
 
-fn result(returned: isize) -> i32 {
-    if returned < 0 { errno() } else { 0 }
-}
-
 fn connect(socket: &OwnedFd, path: &str) -> i32 {
     let (address, len) = address(path);
     // SAFETY: the address is as long as said.
     let returned = unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), len) };
-    result(returned as isize)
+    said(returned.into())
 }
 
 fn send(socket: &OwnedFd) -> i32 {
     // SAFETY: the word is as long as said.
-    result(unsafe { libc::send(socket.as_raw_fd(), WORD.as_ptr().cast(), WORD.len(), 0) })
+    said(unsafe { libc::send(socket.as_raw_fd(), WORD.as_ptr().cast(), WORD.len(), 0) } as i64)
 }
 
 fn send_to(socket: &OwnedFd, path: &str) -> i32 {
     let (address, len) = address(path);
     // SAFETY: word and address are as long as said.
-    result(unsafe {
+    said(unsafe {
         libc::sendto(
             socket.as_raw_fd(),
             WORD.as_ptr().cast(),
@@ -118,7 +110,7 @@ fn send_to(socket: &OwnedFd, path: &str) -> i32 {
             (&raw const address).cast(),
             len,
         )
-    })
+    } as i64)
 }
 
 fn receive(socket: &OwnedFd) -> Vec<u8> {

@@ -28,15 +28,15 @@ mod raw;
 use std::{
     env, mem,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    os::fd::{AsRawFd as _, OwnedFd},
 };
 
-use raw::{Address, errno};
+use raw::{Address, errno, said, socket_of};
 
 fn main() {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let said = match words[..] {
+    let errno = match words[..] {
         ["behind", address] => configured(address, behind),
         ["ioctl", address] => configured(address, by_ioctl),
         ["label"] => label(),
@@ -61,7 +61,7 @@ fn main() {
         ["serve", on] => serve(on),
         _ => panic!("not understood: {words:?}"),
     };
-    println!("{} errno {said}", words[0]);
+    println!("{} errno {errno}", words[0]);
 }
 
 fn word(number: &str) -> [u8; 4] {
@@ -70,18 +70,6 @@ fn word(number: &str) -> [u8; 4] {
 
 fn big(number: &str) -> [u8; 4] {
     number.parse::<u32>().expect("a number").to_be_bytes()
-}
-
-fn result(returned: i64) -> i32 {
-    if returned < 0 { errno() } else { 0 }
-}
-
-fn socket(family: i32, kind: i32) -> OwnedFd {
-    // SAFETY: no pointers.
-    let fd = unsafe { libc::socket(family, kind, 0) };
-    assert!(fd >= 0, "errno {}", errno());
-    // SAFETY: a new descriptor that nobody else knows.
-    unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
 fn set(socket: &OwnedFd, level: i32, option: i32, value: &[u8]) -> i32 {
@@ -96,19 +84,19 @@ fn set(socket: &OwnedFd, level: i32, option: i32, value: &[u8]) -> i32 {
             len,
         )
     };
-    result(returned.into())
+    said(returned.into())
 }
 
 fn option(family: i32, level: i32, option: i32, value: &[u8]) -> i32 {
-    set(&socket(family, libc::SOCK_DGRAM), level, option, value)
+    set(&socket_of(family, libc::SOCK_DGRAM), level, option, value)
 }
 
 /// What `change` says; and says itself whether the address is this host's now.
 fn configured(address: &str, change: impl Fn(Ipv4Addr) -> i32) -> i32 {
     let address: Ipv4Addr = address.parse().expect("an address");
-    let said = change(address);
+    let errno = change(address);
     println!("bound {}", UdpSocket::bind((address, 0)).is_ok());
-    said
+    errno
 }
 
 fn behind(address: Ipv4Addr) -> i32 {
@@ -136,10 +124,10 @@ fn behind(address: Ipv4Addr) -> i32 {
     let mut all = message(RTM_GETLINK, 1, &asks);
     // NLM_F_REQUEST, _ACK, _CREATE, _EXCL.
     all.extend(message(RTM_NEWADDR, 0x601 | 4, &gives));
-    let socket = socket(libc::AF_NETLINK, libc::SOCK_RAW);
+    let socket = socket_of(libc::AF_NETLINK, libc::SOCK_RAW);
     // SAFETY: the messages are as long as said.
     let sent = unsafe { libc::send(socket.as_raw_fd(), all.as_ptr().cast(), all.len(), 0) };
-    result(sent as i64)
+    said(sent as i64)
 }
 
 fn by_ioctl(address: Ipv4Addr) -> i32 {
@@ -148,11 +136,11 @@ fn by_ioctl(address: Ipv4Addr) -> i32 {
     request[..4].copy_from_slice(b"lo:7");
     request[16..18].copy_from_slice(&2_u16.to_ne_bytes());
     request[20..24].copy_from_slice(&address.octets());
-    let socket = socket(libc::AF_INET, libc::SOCK_DGRAM);
+    let socket = socket_of(libc::AF_INET, libc::SOCK_DGRAM);
     // SAFETY: the request has the size of its structure.
     let returned =
         unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFADDR, request.as_mut_ptr()) };
-    result(returned.into())
+    said(returned.into())
 }
 
 /// A label to `::1` whose options name another host to go to first.
@@ -178,7 +166,7 @@ fn label() -> i32 {
 }
 
 fn bound(kind: i32, own: &str, port: &str) -> i32 {
-    let socket = socket(libc::AF_INET, kind);
+    let socket = socket_of(libc::AF_INET, kind);
     let own = Address::from(
         format!("{own}:0")
             .parse::<SocketAddr>()
@@ -192,7 +180,7 @@ fn bound(kind: i32, own: &str, port: &str) -> i32 {
         assert_eq!(bound, 0, "errno {}", errno());
         let fd = socket.as_raw_fd();
         if kind == libc::SOCK_STREAM {
-            result(libc::connect(fd, to.bytes.as_ptr().cast(), to.len).into())
+            said(libc::connect(fd, to.bytes.as_ptr().cast(), to.len).into())
         } else {
             let sent = libc::sendto(
                 fd,
@@ -202,13 +190,13 @@ fn bound(kind: i32, own: &str, port: &str) -> i32 {
                 to.bytes.as_ptr().cast(),
                 to.len,
             );
-            result(sent as i64)
+            said(sent as i64)
         }
     }
 }
 
 fn packet_info(number: &str, own: &str, to: &str) -> i32 {
-    let socket = socket(libc::AF_INET, libc::SOCK_DGRAM);
+    let socket = socket_of(libc::AF_INET, libc::SOCK_DGRAM);
     let to = Address::from(to.parse::<SocketAddr>().expect("an address with a port"));
     let own: Ipv4Addr = own.parse().expect("an address");
     // `cmsghdr`: length, level, type; then `struct in_pktinfo`.
@@ -230,7 +218,7 @@ fn packet_info(number: &str, own: &str, to: &str) -> i32 {
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = control.len();
     // SAFETY: everything the message points to outlives the call.
-    result(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, 0) } as i64)
+    said(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, 0) } as i64)
 }
 
 fn serve(on: &str) -> i32 {

@@ -205,6 +205,11 @@ impl Stack {
         self.start_as(&root(), Some("demo"), command)
     }
 
+    /// The same as [`Self::open_session`], as root.
+    pub fn open_root_session(&mut self, command: &[&str]) -> Session {
+        self.start_as(&root(), Some("open"), command)
+    }
+
     /// Starts `command` as [`AGENT`], outside any session.
     pub fn free(&mut self, command: &[&str]) -> Session {
         self.start_as(&Stack::agent(), None, command)

@@ -73,6 +73,11 @@ impl Attack {
         errno(&self.guest.root_session(&refs(&words)).wait())
     }
 
+    fn open_root_session(&mut self, words: &[&str]) -> i32 {
+        let words = self.words(words);
+        errno(&self.guest.open_root_session(&refs(&words)).wait())
+    }
+
     /// What it says in one that may.
     fn open_session(&mut self, words: &[&str]) -> i32 {
         let words = self.words(words);
@@ -420,12 +425,17 @@ fn what_leads_to_the_daemons_files_keeps_its_place_root() {
     let mut attack = Attack::new("above");
     assert_eq!(attack.free_root(&["rename", STACK, AWAY]), 0);
     assert_eq!(attack.free_root(&["rename", AWAY, STACK]), 0);
-    let moved = attack.root_session(&["rename", STACK, AWAY]);
-    if moved == 0 {
-        // For the tests that follow.
-        fs::rename(AWAY, STACK).unwrap();
+    // Nothing permits it.
+    for moved in [
+        attack.root_session(&["rename", STACK, AWAY]),
+        attack.open_root_session(&["rename", STACK, AWAY]),
+    ] {
+        if moved == 0 {
+            // For the tests that follow.
+            fs::rename(AWAY, STACK).unwrap();
+        }
+        assert_eq!(moved, libc::EPERM);
     }
-    assert_eq!(moved, libc::EPERM);
     // What only lies beside it is not kept.
     let (own, elsewhere) = (attack.place.path("own"), attack.place.path("elsewhere"));
     fs::create_dir(&own).unwrap();

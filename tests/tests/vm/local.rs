@@ -387,12 +387,19 @@ fn a_proxy_on_loopback_is_named_root() {
     guest.bob.deny(&request);
     let _ = session.wait();
     assert!(!proxy_runs.peek().0.contains("heard 2"));
-    // The same port, and somebody else who listens: another answer of the policy.
+    // Somebody else takes its port while a person looks: that was not approved.
+    let mut session = guest.session(&[&client, "once", "127.0.0.1:9301"]);
+    let (request, _) = held(&mut guest, &mut session);
     proxy_runs.signal_all(nix::sys::signal::Signal::SIGKILL);
     let _ = proxy_runs.wait();
     let other = place.copy("attack-network", "other");
     let mut other_runs = guest.free(&[&other, "serve", "127.0.0.1:9301"]);
     other_runs.wait_for("listens");
+    guest.bob.approve(&request);
+    let done = session.wait();
+    assert!(done.stdout.contains("errno 1\n"), "{done:?}");
+    assert!(!other_runs.peek().0.contains("heard"));
+    // Asked anew it is another answer of the policy.
     let done = guest.session(&[&client, "once", "127.0.0.1:9301"]).wait();
     assert_eq!(done.code, Some(0), "{done:?}");
     other_runs.wait_for("heard 1");

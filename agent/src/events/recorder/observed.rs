@@ -98,17 +98,26 @@ fn tried(route: Route, about: [u64; 3]) -> String {
     let [first, second, third] = about;
     let barred = "barred: the profile does not permit it";
     match route {
-        Route::RawSocket | Route::SocketKind | Route::Ping | Route::Netlink | Route::Vsock
-            if third != 0 || second != 0 =>
-        {
+        Route::Netlink if first == u64::MAX => {
+            format!("ioctl {second:#x}, which changes the network; {barred}")
+        }
+        Route::Netlink if third == u64::MAX => {
+            format!("option {second} of level {first}, which changes packet filters; {barred}")
+        }
+        // 16 is the family of netlink; of a message it is the protocol that stands there.
+        Route::Netlink if first != 16 => format!("a message of type {second}; {barred}"),
+        Route::RawSocket | Route::SocketKind | Route::Ping | Route::Netlink | Route::Vsock => {
             format!("a socket of family {first}, type {second}, protocol {third}; {barred}")
         }
-        Route::Netlink => format!("a message of type {second}; {barred}"),
         Route::Listen => format!("listening on an address that other hosts reach; {barred}"),
         Route::ForeignSocket => {
             format!("a socket of family {first} that no task of the session made; {barred}")
         }
         Route::SourceRoute => format!("packets with a path of the sender's choice; {barred}"),
+        Route::Interface => {
+            format!("choosing the interface or own address that packets leave by; {barred}")
+        }
+        Route::Multicast => format!("joining a multicast group; {barred}"),
         Route::IoUring => format!("a new ring; {barred}"),
         Route::Trace => format!("taking over process {first}, outside the session; {barred}"),
         Route::Daemon if third == 0 && second < 128 => {
@@ -143,5 +152,29 @@ fn because(cause: Cause) -> (v1::Basis, &'static str) {
         Cause::Unlinked => gate("the file has no name, so nobody could look at it again"),
         Cause::Fuse => gate("another process makes up the file's content as it is read"),
         Cause::Script => gate("a script of a script, or one whose path is too long"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_tried_on_the_network_is_said_as_what_it_is() {
+        for (about, words) in [
+            ([16, 3, 12], "a socket of family 16, type 3, protocol 12;"),
+            ([0, 24, 0], "a message of type 24;"),
+            (
+                [u64::MAX, 0x890b, 0],
+                "ioctl 0x890b, which changes the network;",
+            ),
+            (
+                [0, 64, u64::MAX],
+                "option 64 of level 0, which changes packet filters;",
+            ),
+        ] {
+            let said = tried(Route::Netlink, about);
+            assert!(said.starts_with(words), "{said}");
+        }
     }
 }

@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 use aya::maps::{Array, HashMap, InodeStorage, MapData, MapError, PerCpuArray};
 use holdpoint_agent_common::{
     Answer, CachedVerdict, Control, Event, InodeKey, LOST_RATE, LOST_ROOM, Label, OperationKey,
-    PENDING_CAPACITY, Pending, Protection, Session, StartupKind, StartupName, TaskKey, Telling,
-    Ticket, VerdictKey,
+    PENDING_CAPACITY, Pending, Session, StartupKind, StartupName, TaskKey, Telling, Ticket,
+    VerdictKey,
 };
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -237,11 +237,11 @@ impl Maps {
     /// Keeps exactly `inodes` from tracked tasks.
     pub(super) fn protect(
         &self,
-        inodes: &std::collections::HashMap<InodeKey, Protection>,
+        inodes: &std::collections::HashMap<InodeKey, u32>,
     ) -> Result<(), GateError> {
         let mut map = lock(&self.protected);
-        for (inode, protection) in inodes {
-            map.insert(inode, *protection as u32, 0)
+        for (inode, kept) in inodes {
+            map.insert(inode, kept, 0)
                 .map_err(at("protect a file", "PROTECTED"))?;
         }
         let known: Vec<InodeKey> = map

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use holdpoint_agent_common::{InodeKey, Protection};
+use holdpoint_agent_common::{InodeKey, LEADS_TO_DAEMON, LEADS_TO_STARTUP, Protection};
 use tracing::{debug, warn};
 
 use super::{maps::Maps, startup};
@@ -78,9 +78,9 @@ impl Protect {
 
     /// Tells the kernel.
     pub(super) fn apply(&self, maps: &Maps) -> Result<(), GateError> {
-        let mut inodes = HashMap::new();
+        let mut inodes: HashMap<InodeKey, u32> = HashMap::new();
+        let mut leading: BTreeMap<PathBuf, u32> = BTreeMap::new();
         for (path, protection) in &self.0 {
-            let startup = is_startup(*protection);
             if *protection == Protection::Startup && host::magic_of(path) == Some(OVERLAYFS) {
                 // Files of different layers may have the same number there, and
                 // whoever is not the daemon's enemy must not be hit.
@@ -98,19 +98,22 @@ impl Protect {
                     continue;
                 }
                 Ok(key) => {
-                    inodes.insert(key, *protection);
+                    inodes.insert(key, *protection as u32);
                 }
             }
-            let protection = if startup {
-                Protection::AboveStartup
+            let leads = if is_startup(*protection) {
+                LEADS_TO_STARTUP
             } else {
-                Protection::Above
+                LEADS_TO_DAEMON
             };
-            for leading in leading_to(path) {
-                // One that goes meanwhile leads nowhere.
-                if let Ok(key) = process::inode_of(&leading, false) {
-                    keep_place(&mut inodes, key, protection);
-                }
+            for above in leading_to(path) {
+                *leading.entry(above).or_default() |= leads;
+            }
+        }
+        for (path, leads) in leading {
+            match process::inode_of(&path, false) {
+                Ok(key) => *inodes.entry(key).or_default() |= leads,
+                Err(error) => warn!(path = %path.display(), %error, "its place is not kept"),
             }
         }
         maps.name_startup_files(&startup::names().collect::<Vec<_>>())?;
@@ -123,14 +126,6 @@ const fn is_startup(protection: Protection) -> bool {
         protection,
         Protection::Startup | Protection::Home | Protection::Etc
     )
-}
-
-/// What is protected otherwise keeps its place by that.
-fn keep_place(inodes: &mut HashMap<InodeKey, Protection>, key: InodeKey, as_what: Protection) {
-    let known = inodes.entry(key).or_insert(as_what);
-    if matches!(known, Protection::AboveStartup) {
-        *known = as_what;
-    }
 }
 
 /// All that leads to `path`: folders and symbolic links, as it is written and as it
@@ -164,22 +159,5 @@ mod tests {
             assert!(leading.contains(expected), "{}", expected.display());
         }
         assert!(!leading.contains(&place.join("real/deep/file")));
-    }
-
-    #[test]
-    fn what_leads_to_the_daemons_is_the_daemons() {
-        let key = InodeKey::default();
-        let mut inodes = HashMap::new();
-        for (given, expected) in [
-            (Protection::AboveStartup, Protection::AboveStartup),
-            (Protection::Above, Protection::Above),
-            (Protection::AboveStartup, Protection::Above),
-        ] {
-            keep_place(&mut inodes, key, given);
-            assert_eq!(inodes.get(&key), Some(&expected));
-        }
-        inodes.insert(key, Protection::Etc);
-        keep_place(&mut inodes, key, Protection::Above);
-        assert_eq!(inodes.get(&key), Some(&Protection::Etc));
     }
 }
